@@ -1,0 +1,1 @@
+//! Load, fold, decide, append: the one road by which anything is recorded.

@@ -1,0 +1,1 @@
+//! The wire of an event: protobuf messages, the commit envelope, encoding, decoding, upcasting.
