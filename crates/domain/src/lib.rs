@@ -1,1 +1,3 @@
-//! The trade as plain functions of values: commands, events, decide and evolve, working time, clocks.
+//! The trade as plain functions of values.
+
+pub mod working_time;

@@ -1,0 +1,1 @@
+//! Workloads, limits and ratios, measured beside the machine's own limit in the same run.

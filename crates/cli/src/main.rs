@@ -1,0 +1,3 @@
+//! The binary `cuiban`.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Working time (上班时间).

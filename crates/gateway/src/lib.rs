@@ -1,0 +1,1 @@
+//! Everything HTTP: intake commands, office queries, console pages, live updates.

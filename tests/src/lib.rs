@@ -1,0 +1,1 @@
+//! Whole flows over real processes and a real nats-server.
