@@ -19,8 +19,8 @@ mod memory;
 mod port;
 
 pub use address::{Filter, InvalidToken, Pattern, Route, StreamId, Token};
-pub use memory::MemoryLog;
+pub use memory::{MemoryLog, TimeSource};
 pub use port::{
-    Append, AppendError, Appended, BoxError, Consistency, EventLog, Expected, LogError, ParsePositionError, Position,
-    RecordedCommit, StreamVersion, Subscription,
+    Append, AppendError, Appended, BoxError, Consistency, EventLog, Expected, LogError, ParsePositionError,
+    Position, RecordedCommit, StreamVersion, Subscription,
 };
