@@ -1,0 +1,210 @@
+//! Reading: a small pool of read-only connections, used on blocking threads.
+
+use std::sync::{Mutex, PoisonError};
+
+use bytes::Bytes;
+use cuiban_event_log::{
+    BoxError, Filter, LogError, Position, RecordedCommit, Route, StreamId, StreamVersion, Token,
+};
+use rusqlite::{Connection, ErrorCode, Row, params, params_from_iter};
+use std::sync::Arc;
+use tokio::sync::Semaphore;
+
+use crate::{Config, OpenError, file};
+
+const SELECT: &str = "SELECT position, stream_kind, stream_id, revision, branch, class, payload FROM commits";
+
+/// Read-only connections, opened when first wanted and kept.
+pub(crate) struct Readers {
+    config: Config,
+    places: Semaphore,
+    idle: Mutex<Vec<Connection>>,
+}
+
+/// What a feeder gets from one look into the file.
+pub(crate) struct Page {
+    /// The matching commits, in order.
+    pub(crate) commits: Vec<RecordedCommit>,
+    /// Everything up to here was looked through.
+    pub(crate) scanned_to: Position,
+    /// Whether that was the end of the log at the time.
+    pub(crate) at_end: bool,
+}
+
+impl Readers {
+    /// Opens a first connection, to know that the file can be read.
+    pub(crate) fn open(config: &Config) -> Result<Self, OpenError> {
+        let first = file::open_for_reading(config)?;
+        let places = Semaphore::new(config.readers_max.max(1));
+        Ok(Self { config: config.clone(), places, idle: Mutex::new(vec![first]) })
+    }
+
+    /// Runs one read on a connection of its own, off the async threads.
+    pub(crate) async fn run<T: Send + 'static>(
+        self: &Arc<Self>,
+        attempted: &'static str,
+        read: impl FnOnce(&Connection) -> Result<T, ReadError> + Send + 'static,
+    ) -> Result<T, LogError> {
+        let place = self.places.acquire().await.map_err(|closed| unavailable(attempted, closed))?;
+        let readers = self.clone();
+        let task = tokio::task::spawn_blocking(move || {
+            let connection = readers.take()?;
+            let answer = read(&connection);
+            readers.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+            answer
+        });
+        let answer = task.await;
+        drop(place);
+        match answer {
+            Ok(answer) => answer.map_err(|error| error.named(attempted)),
+            Err(join_error) => Err(unavailable(attempted, join_error)),
+        }
+    }
+
+    fn take(&self) -> Result<Connection, ReadError> {
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        match idle {
+            Some(connection) => Ok(connection),
+            None => file::open_for_reading(&self.config).map_err(ReadError::Open),
+        }
+    }
+}
+
+/// A read failed; what was attempted is said by [`Readers::run`].
+#[derive(Debug)]
+pub(crate) enum ReadError {
+    Open(OpenError),
+    Sqlite(rusqlite::Error),
+    Damaged(String),
+}
+
+impl From<rusqlite::Error> for ReadError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sqlite(error)
+    }
+}
+
+impl ReadError {
+    fn named(self, attempted: &'static str) -> LogError {
+        match self {
+            Self::Open(error) => unavailable(attempted, error),
+            Self::Damaged(detail) => LogError::Damaged { attempted, detail },
+            Self::Sqlite(error) => match error.sqlite_error_code() {
+                Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+                    LogError::Damaged { attempted, detail: error.to_string() }
+                }
+                _ => unavailable(attempted, error),
+            },
+        }
+    }
+}
+
+fn unavailable(attempted: &'static str, source: impl Into<BoxError>) -> LogError {
+    LogError::Unavailable { attempted, source: source.into() }
+}
+
+/// The position of the last commit.
+pub(crate) fn head(connection: &Connection) -> Result<Position, ReadError> {
+    let mut last = connection.prepare_cached("SELECT coalesce(max(position), 0) FROM commits")?;
+    Ok(Position::from_raw(last.query_row((), |row| row.get::<_, i64>(0))?.cast_unsigned()))
+}
+
+/// All commits of a stream after a version, from one snapshot.
+pub(crate) fn stream(
+    connection: &Connection,
+    stream: &StreamId,
+    after: Option<StreamVersion>,
+) -> Result<Vec<RecordedCommit>, ReadError> {
+    let sql =
+        format!("{SELECT} WHERE stream_kind = ?1 AND stream_id = ?2 AND revision > ?3 ORDER BY revision");
+    let mut select = connection.prepare_cached(&sql)?;
+    let after = bound(after.map_or(0, StreamVersion::raw));
+    let mut rows = select.query(params![stream.kind.as_str(), stream.id.as_str(), after])?;
+    let mut commits = Vec::new();
+    while let Some(row) = rows.next()? {
+        commits.push(commit(row)?);
+    }
+    Ok(commits)
+}
+
+/// The filter as SQL, made once for a subscription.
+pub(crate) struct PageQuery {
+    sql: String,
+    tokens: Vec<Token>,
+    page_commits_max: u32,
+    scan_positions_max: u32,
+}
+
+impl PageQuery {
+    pub(crate) fn new(filter: &Filter, config: &Config) -> Self {
+        let mut tokens = Vec::new();
+        let mut alternatives = Vec::new();
+        for pattern in &filter.any_of {
+            let columns = [
+                ("stream_kind", &pattern.kind),
+                ("stream_id", &pattern.id),
+                ("branch", &pattern.branch),
+                ("class", &pattern.class),
+            ];
+            let mut parts = vec!["TRUE".to_owned()];
+            for (column, token) in columns {
+                if let Some(token) = token {
+                    tokens.push(token.clone());
+                    parts.push(format!("{column} = ?{}", tokens.len() + 3));
+                }
+            }
+            alternatives.push(parts.join(" AND "));
+        }
+        let matches = if alternatives.is_empty() { "TRUE".to_owned() } else { alternatives.join(" OR ") };
+        // NOT INDEXED: always along the positions, so that a page's cost does not depend on the filter.
+        let sql = format!(
+            "{SELECT} NOT INDEXED WHERE position > ?1 AND position <= ?2 AND ({matches}) ORDER BY position LIMIT ?3"
+        );
+        let page_commits_max = config.page_commits_max.max(1);
+        Self { sql, tokens, page_commits_max, scan_positions_max: config.scan_positions_max.max(1) }
+    }
+
+    /// The next page after a position.
+    pub(crate) fn page(&self, connection: &Connection, after: Position) -> Result<Page, ReadError> {
+        let head = head(connection)?;
+        let scan_end = after.raw().saturating_add(self.scan_positions_max.into()).min(head.raw());
+        let mut page = Page { commits: Vec::new(), scanned_to: after, at_end: head <= after };
+        if page.at_end {
+            return Ok(page);
+        }
+        let mut values: Vec<rusqlite::types::Value> =
+            vec![bound(after.raw()).into(), bound(scan_end).into(), self.page_commits_max.into()];
+        values.extend(self.tokens.iter().map(|token| token.as_str().to_owned().into()));
+        let mut select = connection.prepare_cached(&self.sql)?;
+        let mut rows = select.query(params_from_iter(values))?;
+        while let Some(row) = rows.next()? {
+            page.commits.push(commit(row)?);
+        }
+        page.scanned_to = match page.commits.last() {
+            Some(last) if page.commits.len() == self.page_commits_max as usize => last.position,
+            _ => Position::from_raw(scan_end),
+        };
+        page.at_end = page.scanned_to >= head;
+        Ok(page)
+    }
+}
+
+/// What SQLite can compare with: its integers end where positions can never be.
+fn bound(raw: u64) -> i64 {
+    i64::try_from(raw).unwrap_or(i64::MAX)
+}
+
+fn commit(row: &Row<'_>) -> Result<RecordedCommit, ReadError> {
+    let position: i64 = row.get(0)?;
+    let token = |column| -> Result<Token, ReadError> {
+        let text = row.get_ref(column)?.as_str().map_err(rusqlite::Error::from)?;
+        Token::new(text).map_err(|error| ReadError::Damaged(format!("position {position}: {error}")))
+    };
+    Ok(RecordedCommit {
+        position: Position::from_raw(position.cast_unsigned()),
+        stream: StreamId { kind: token(1)?, id: token(2)? },
+        version: StreamVersion::from_raw(row.get::<_, i64>(3)?.cast_unsigned()),
+        route: Route { branch: token(4)?, class: token(5)? },
+        payload: Bytes::copy_from_slice(row.get_ref(6)?.as_blob().map_err(rusqlite::Error::from)?),
+    })
+}

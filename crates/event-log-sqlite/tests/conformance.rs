@@ -1,0 +1,78 @@
+//! The suite that judges every log, on one SQLite file: through one handle, and through two that take turns.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use cuiban_event_log::{
+    Append, AppendError, Appended, Consistency, EventLog, Filter, LogError, Position, RecordedCommit,
+    StreamId, StreamVersion, Subscription, conformance_suite,
+};
+use cuiban_event_log_sqlite::{Config, SqliteLog};
+
+fn config(folder: &tempfile::TempDir) -> Config {
+    // Small pages and windows, so that every fact crosses their borders; a short period, as two handles
+    // hear of each other by it alone.
+    let path = folder.path().join("log.sqlite");
+    Config { path, page_commits_max: 7, scan_positions_max: 13, poll_ms: 10, ..Config::default() }
+}
+
+mod one_handle {
+    use super::*;
+
+    conformance_suite!(async {
+        let folder = tempfile::tempdir().unwrap();
+        (SqliteLog::open(config(&folder)).unwrap(), folder)
+    });
+}
+
+mod two_handles_on_one_file {
+    use super::*;
+
+    conformance_suite!(async {
+        let folder = tempfile::tempdir().unwrap();
+        let open = || SqliteLog::open(config(&folder)).unwrap();
+        (InTurns { handles: [open(), open()], turn: AtomicUsize::new(0) }, folder)
+    });
+}
+
+/// Two separate logs on one file, as two processes would have them; each call goes to the next one.
+#[derive(Debug)]
+struct InTurns {
+    handles: [SqliteLog; 2],
+    turn: AtomicUsize,
+}
+
+impl InTurns {
+    fn next(&self) -> &SqliteLog {
+        &self.handles[self.turn.fetch_add(1, Ordering::Relaxed) % 2]
+    }
+}
+
+#[async_trait]
+impl EventLog for InTurns {
+    async fn append(&self, append: Append) -> Result<Appended, AppendError> {
+        self.next().append(append).await
+    }
+
+    async fn read_stream(
+        &self,
+        stream: &StreamId,
+        after: Option<StreamVersion>,
+        consistency: Consistency,
+    ) -> Result<Vec<RecordedCommit>, LogError> {
+        self.next().read_stream(stream, after, consistency).await
+    }
+
+    async fn subscribe(&self, filter: Filter, after: Position) -> Result<Subscription, LogError> {
+        self.next().subscribe(filter, after).await
+    }
+
+    async fn head(&self) -> Result<Position, LogError> {
+        self.next().head().await
+    }
+
+    async fn time(&self) -> Result<DateTime<Utc>, LogError> {
+        self.handles[0].time().await
+    }
+}
