@@ -1,0 +1,126 @@
+//! How long something may take, and by which time that is measured.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::aggregate::Instant;
+use crate::working_time::{Measure, WorkingCalendar, WorkingTimeError};
+
+/// A positive length of time up to ten years, written as `6h`, `90m`, `1day 2h`.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema,
+)]
+#[serde(try_from = "String", into = "String")]
+#[schema(value_type = String, example = "6h")]
+pub struct Span(Duration);
+
+/// A text that is not a [`Span`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not a length of time: write 6h, 90m or 1day 2h; more than zero, at most ten years")]
+pub struct InvalidSpan(String);
+
+impl Span {
+    /// The longest span.
+    pub const MAX: Duration = Duration::from_secs(3653 * 86_400);
+
+    /// Checks the bounds.
+    pub fn new(duration: Duration) -> Result<Self, InvalidSpan> {
+        if duration.is_zero() || duration > Self::MAX {
+            return Err(InvalidSpan(humantime::format_duration(duration).to_string()));
+        }
+        Ok(Self(duration))
+    }
+
+    /// Whole minutes, for defaults.
+    pub(crate) const fn minutes(minutes: u64) -> Self {
+        Self(Duration::from_secs(minutes * 60))
+    }
+
+    /// Whole hours, for defaults.
+    pub(crate) const fn hours(hours: u64) -> Self {
+        Self::minutes(hours * 60)
+    }
+
+    /// The length.
+    pub fn duration(self) -> Duration {
+        self.0
+    }
+}
+
+impl TryFrom<String> for Span {
+    type Error = InvalidSpan;
+    fn try_from(text: String) -> Result<Self, InvalidSpan> {
+        text.parse()
+    }
+}
+
+impl std::str::FromStr for Span {
+    type Err = InvalidSpan;
+    fn from_str(text: &str) -> Result<Self, InvalidSpan> {
+        let duration = humantime::parse_duration(text).map_err(|_| InvalidSpan(text.to_owned()))?;
+        Self::new(duration).map_err(|_| InvalidSpan(text.to_owned()))
+    }
+}
+
+impl From<Span> for String {
+    fn from(span: Span) -> Self {
+        span.to_string()
+    }
+}
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        humantime::format_duration(self.0).fmt(f)
+    }
+}
+
+/// A length of time and the measure by which it is used up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Limit {
+    /// How much time there is.
+    pub span: Span,
+    /// Which time counts.
+    pub measure: Measure,
+}
+
+impl Limit {
+    /// The instant at which `left` of this limit, counted from `from`, is used up.
+    pub fn due_at(
+        self,
+        from: Instant,
+        left: Duration,
+        calendar: &WorkingCalendar,
+    ) -> Result<Instant, WorkingTimeError> {
+        match self.measure {
+            Measure::Wall => Ok(from + left),
+            Measure::Working => calendar.add(from, left),
+        }
+    }
+
+    /// How much of this limit passes from `from` to `until`.
+    pub fn consumed(self, from: Instant, until: Instant, calendar: &WorkingCalendar) -> Duration {
+        if until <= from {
+            return Duration::ZERO;
+        }
+        match self.measure {
+            Measure::Wall => (until - from).to_std().unwrap_or_default(),
+            Measure::Working => calendar.between(from, until),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refuses_negative_zero_and_absurd_spans() {
+        for text in ["-5h", "0s", "11years", "6", "", "six hours"] {
+            assert!(text.parse::<Span>().is_err(), "{text:?}");
+        }
+        assert_eq!("90m".parse::<Span>().unwrap().to_string(), "1h 30m");
+    }
+}
