@@ -1,1 +1,29 @@
-//! The wire of an event: protobuf messages, the commit envelope, encoding, decoding, upcasting.
+//! The wire of an event: what the domain decided, as bytes that stay readable for ever.
+//!
+//! In comes an [`Envelope`] with the domain's events; out go the bytes of one `CommitRecord` (`proto/`), and
+//! back. The command handler encodes, everyone who folds decodes, `cuiban log decode` prints.
+//!
+//! - [`table`](mod@table): one line an event, field by field.
+//! - [`wire`](mod@wire): how a field's value becomes its wire form.
+//! - [`upcast`](mod@upcast): what older writers wrote, in today's words.
+//! - [`readable`](mod@readable): a commit as JSON or a line of text, for people.
+//!
+//! This room knows no rule of the trade and does no IO. What it cannot understand it says so of, and guesses nothing.
+
+mod commit;
+mod readable;
+mod table;
+mod upcast;
+mod wire;
+mod wire_organisation;
+mod wire_ticket;
+
+/// The prost types of `proto/cuiban/log/v1`.
+#[expect(missing_docs, clippy::all, reason = "generated from proto/, documented there")]
+#[allow(unreachable_pub, reason = "generated")]
+pub mod proto {
+    include!(concat!(env!("OUT_DIR"), "/cuiban.log.v1.rs"));
+}
+
+pub use commit::{Commit, CommitHash, DecodeError, Envelope, SCHEMA_VERSION, decode, encode, hash};
+pub use readable::{to_json, to_line};

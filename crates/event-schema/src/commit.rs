@@ -1,0 +1,145 @@
+//! The commit: envelope and events, to bytes and back, and the chain of hashes.
+
+use cuiban_domain::ids::{Actor, CommandId, CorrelationId};
+use cuiban_domain::{Event, Happened, Instant};
+use prost::Message as _;
+use sha2::{Digest, Sha256};
+
+use crate::proto::CommitRecord;
+use crate::wire::Field;
+use crate::{table, upcast};
+
+/// The version of `proto/` that this build writes.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// SHA-256 of a commit's bytes as stored.
+pub type CommitHash = [u8; 32];
+
+/// Everything about a commit but its events.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Envelope {
+    /// The commit's id, equal to its command's.
+    pub commit_id: CommandId,
+    /// The stream's kind.
+    pub stream_kind: String,
+    /// The stream's id within the kind.
+    pub stream_id: String,
+    /// 1, 2, 3 … within the stream.
+    pub revision: u64,
+    /// Who did it.
+    pub actor: Actor,
+    /// Shared by all commits of one piece of business.
+    pub correlation_id: CorrelationId,
+    /// The commit that led to this one.
+    pub causation_id: Option<CommandId>,
+    /// When it happened and when it was recorded (R2).
+    pub happened: Happened,
+    /// Hash of the stream's previous commit; `None` for the first.
+    pub previous_hash: Option<CommitHash>,
+    /// Hash of the request where the caller named an idempotency key, 0 otherwise.
+    pub request_fingerprint: u64,
+}
+
+/// One decision as the log keeps it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Commit {
+    /// Who, when, where in the stream.
+    pub envelope: Envelope,
+    /// What happened, in order.
+    pub events: Vec<Event>,
+}
+
+/// Bytes that this version cannot read as a commit. The bytes themselves are never lost: the log keeps them.
+#[derive(Debug, thiserror::Error)]
+pub enum DecodeError {
+    /// Not protobuf, or cut short.
+    #[error("decode a commit: not a protobuf message of this schema")]
+    Malformed(#[source] prost::DecodeError),
+    /// A newer build wrote it.
+    #[error("decode a commit: schema version {found} is newer than {SCHEMA_VERSION}, which this build knows")]
+    Newer {
+        /// The writer's version.
+        found: u32,
+    },
+    /// An event that this build has no line for.
+    #[error("decode a commit: event {index} is of a kind that this build does not know")]
+    UnknownEvent {
+        /// Its place in the commit, from 0.
+        index: usize,
+    },
+    /// A field that no writer of ours writes.
+    #[error("decode a commit: {0}")]
+    Invalid(String),
+}
+
+/// The bytes to be stored.
+pub fn encode(envelope: &Envelope, events: &[Event]) -> Vec<u8> {
+    CommitRecord {
+        commit_id: envelope.commit_id.to_string(),
+        stream_kind: envelope.stream_kind.clone(),
+        stream_id: envelope.stream_id.clone(),
+        revision: envelope.revision,
+        schema_version: SCHEMA_VERSION,
+        actor: envelope.actor.to_string(),
+        correlation_id: envelope.correlation_id.to_string(),
+        causation_id: envelope.causation_id.map(|id| id.to_string()).unwrap_or_default(),
+        occurred_at: envelope.happened.occurred_at.to_wire(),
+        recorded_at: envelope.happened.recorded_at.to_wire(),
+        previous_hash: envelope.previous_hash.map(Vec::from).unwrap_or_default(),
+        request_fingerprint: envelope.request_fingerprint,
+        events: events.iter().map(table::to_wire).collect(),
+    }
+    .encode_to_vec()
+}
+
+/// The commit in these bytes, whatever version wrote it, in today's words.
+pub fn decode(bytes: &[u8]) -> Result<Commit, DecodeError> {
+    let record = CommitRecord::decode(bytes).map_err(DecodeError::Malformed)?;
+    match record.schema_version {
+        0 => return Err(DecodeError::Invalid("the schema version is missing".to_owned())),
+        found if found > SCHEMA_VERSION => return Err(DecodeError::Newer { found }),
+        _ => {}
+    }
+    let mut record = upcast::upcast(record);
+    let events = std::mem::take(&mut record.events);
+    let envelope = envelope(record).map_err(DecodeError::Invalid)?;
+    let events = events.into_iter().enumerate().map(|(index, event)| {
+        let event = event.event.ok_or(DecodeError::UnknownEvent { index })?;
+        table::from_wire(event).map_err(|error| DecodeError::Invalid(format!("event {index}, {error}")))
+    });
+    Ok(Commit { envelope, events: events.collect::<Result<_, _>>()? })
+}
+
+/// The hash by which a stream's next commit names this one.
+pub fn hash(bytes: &[u8]) -> CommitHash {
+    Sha256::digest(bytes).into()
+}
+
+fn envelope(record: CommitRecord) -> Result<Envelope, String> {
+    fn named<E: std::fmt::Display>(name: &'static str) -> impl Fn(E) -> String {
+        move |error| format!("{name}: {error}")
+    }
+    let causation_id = match record.causation_id.as_str() {
+        "" => None,
+        id => Some(id.parse().map_err(named("causation_id"))?),
+    };
+    let previous_hash = match record.previous_hash.as_slice() {
+        [] => None,
+        bytes => Some(bytes.try_into().map_err(named("previous_hash"))?),
+    };
+    Ok(Envelope {
+        commit_id: record.commit_id.parse().map_err(named("commit_id"))?,
+        stream_kind: record.stream_kind,
+        stream_id: record.stream_id,
+        revision: record.revision,
+        actor: Actor::new(record.actor).map_err(named("actor"))?,
+        correlation_id: record.correlation_id.parse().map_err(named("correlation_id"))?,
+        causation_id,
+        happened: Happened {
+            occurred_at: Instant::from_wire(record.occurred_at).map_err(named("occurred_at"))?,
+            recorded_at: Instant::from_wire(record.recorded_at).map_err(named("recorded_at"))?,
+        },
+        previous_hash,
+        request_fingerprint: record.request_fingerprint,
+    })
+}
