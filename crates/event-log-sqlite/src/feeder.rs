@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cuiban_event_log::{LogError, Position, RecordedCommit};
+use cuiban_event_log::{Delivery, LogError, Position};
 use tokio::sync::{mpsc, watch};
 
 use crate::reader::{Page, PageQuery, Readers};
@@ -14,12 +14,12 @@ pub(crate) struct Feeder {
     pub(crate) query: Arc<PageQuery>,
     pub(crate) signal: watch::Receiver<()>,
     pub(crate) poll: Duration,
-    pub(crate) commits: mpsc::Sender<Result<RecordedCommit, LogError>>,
+    pub(crate) deliveries: mpsc::Sender<Result<Delivery, LogError>>,
 }
 
 impl Feeder {
     pub(crate) async fn run(mut self, mut cursor: Position) {
-        let mut log_is_closed = false;
+        let (mut log_is_closed, mut caught_up) = (false, false);
         loop {
             // Marked as seen before reading, so that what is stored meanwhile wakes us again.
             self.signal.mark_unchanged();
@@ -33,10 +33,16 @@ impl Feeder {
                     if !at_end {
                         continue;
                     }
+                    if !caught_up {
+                        caught_up = true;
+                        if self.deliveries.send(Ok(Delivery::CaughtUp)).await.is_err() {
+                            return;
+                        }
+                    }
                 }
                 Err(error @ LogError::Damaged { .. }) => {
                     // Whether the subscriber is still there to hear it makes no difference: this is the end.
-                    drop(self.commits.send(Err(error)).await);
+                    drop(self.deliveries.send(Err(error)).await);
                     return;
                 }
                 Err(error) => {
@@ -50,7 +56,7 @@ impl Feeder {
                 }
             }
             tokio::select! {
-                () = self.commits.closed() => return,
+                () = self.deliveries.closed() => return,
                 changed = self.signal.changed(), if !log_is_closed => log_is_closed = changed.is_err(),
                 () = tokio::time::sleep(self.poll) => {}
             }
@@ -65,10 +71,10 @@ impl Feeder {
     /// Whether the subscriber is still there.
     async fn send(&self, page: Page) -> bool {
         for commit in page.commits {
-            if self.commits.send(Ok(commit)).await.is_err() {
+            if self.deliveries.send(Ok(Delivery::Commit(commit))).await.is_err() {
                 return false;
             }
         }
-        !self.commits.is_closed()
+        !self.deliveries.is_closed()
     }
 }

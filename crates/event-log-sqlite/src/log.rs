@@ -96,13 +96,13 @@ impl EventLog for SqliteLog {
 
     async fn subscribe(&self, filter: Filter, after: Position) -> Result<Subscription, LogError> {
         let config = &self.shared.config;
-        let (commits, received) = mpsc::channel(config.page_commits_max.max(1) as usize);
+        let (deliveries, received) = mpsc::channel(config.page_commits_max.max(1) as usize);
         let feeder = Feeder {
             readers: self.shared.readers.clone(),
             query: Arc::new(PageQuery::new(&filter, config)),
             signal: self.shared.signal.subscribe(),
             poll: config.poll(),
-            commits,
+            deliveries,
         };
         tokio::spawn(feeder.run(after));
         Ok(Subscription::new(received))

@@ -13,15 +13,14 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{Config, OpenError, file};
 
-/// Stores a commit only if the stream's last revision is the expected one.
-const INSERT: &str = "
-    INSERT INTO commits (stream_kind, stream_id, revision, branch, class, commit_id, payload)
-    SELECT ?1, ?2, ?3 + 1, ?4, ?5, ?6, ?7
-    WHERE ?3 = (SELECT coalesce(max(revision), 0) FROM commits WHERE stream_kind = ?1 AND stream_id = ?2)";
-const SELECT_LAST: &str = "SELECT max(revision) FROM commits WHERE stream_kind = ?1 AND stream_id = ?2";
+const SELECT_LAST: &str =
+    "SELECT coalesce(max(revision), 0) FROM commits WHERE stream_kind = ?1 AND stream_id = ?2";
 const SELECT_SAME: &str = "
     SELECT position FROM commits
     WHERE stream_kind = ?1 AND stream_id = ?2 AND revision = ?3 AND commit_id = ?4";
+const INSERT: &str = "
+    INSERT INTO commits (stream_kind, stream_id, revision, branch, class, commit_id, payload)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
 
 type Answer = Result<Appended, AppendError>;
 
@@ -143,41 +142,33 @@ fn store<'a>(
     Ok(answers)
 }
 
+/// Checks, then inserts. Nothing comes between the two, as the transaction holds the file's write lock; the
+/// table's unique key stands behind them all the same.
 fn insert(transaction: &Transaction<'_>, append: &Append) -> rusqlite::Result<Answer> {
-    let Some(expected) = revision(append.expected) else { return conflict(transaction, append) };
     let (kind, id) = (append.stream.kind.as_str(), append.stream.id.as_str());
     let (branch, class) = (append.route.branch.as_str(), append.route.class.as_str());
     let commit_id = append.commit_id.as_bytes();
-    let stored = transaction.prepare_cached(INSERT)?.execute(params![
-        kind,
-        id,
-        expected,
-        branch,
-        class,
-        commit_id,
-        &append.payload[..]
-    ])?;
-    if stored == 1 {
-        return Ok(Ok(appended(transaction.last_insert_rowid(), expected + 1)));
+    let last = transaction.prepare_cached(SELECT_LAST)?.query_row([kind, id], |row| row.get(0))?;
+    let expected = revision(append.expected);
+    if expected == Some(last) {
+        let payload = &append.payload[..];
+        let values = params![kind, id, last + 1, branch, class, commit_id, payload];
+        transaction.prepare_cached(INSERT)?.execute(values)?;
+        return Ok(Ok(appended(transaction.last_insert_rowid(), last + 1)));
     }
-    // A retry of what stands exactly where it was to go is answered with the first storing.
-    let mut same = transaction.prepare_cached(SELECT_SAME)?;
-    let same = same.query_row(params![kind, id, expected + 1, commit_id], |row| row.get(0)).optional()?;
-    match same {
-        Some(position) => Ok(Ok(appended(position, expected + 1))),
-        None => conflict(transaction, append),
+    if let Some(expected) = expected {
+        // A retry of what stands exactly where it was to go is answered with the first storing.
+        let mut same = transaction.prepare_cached(SELECT_SAME)?;
+        let same = same.query_row(params![kind, id, expected + 1, commit_id], |row| row.get(0)).optional()?;
+        if let Some(position) = same {
+            return Ok(Ok(appended(position, expected + 1)));
+        }
     }
+    let actual = (last > 0).then(|| StreamVersion::from_raw(last.cast_unsigned()));
+    Ok(Err(AppendError::Conflict { stream: append.stream.clone(), actual }))
 }
 
-fn conflict(transaction: &Transaction<'_>, append: &Append) -> rusqlite::Result<Answer> {
-    let stream = append.stream.clone();
-    let mut last = transaction.prepare_cached(SELECT_LAST)?;
-    let last: Option<i64> = last.query_row([stream.kind.as_str(), stream.id.as_str()], |row| row.get(0))?;
-    let actual = last.map(|revision| StreamVersion::from_raw(revision.cast_unsigned()));
-    Ok(Err(AppendError::Conflict { stream, actual }))
-}
-
-/// The revision that the stream must have; `None` for a version that this log never gives.
+/// The revision that the stream must have, 0 for none; `None` for a version that this log never gives.
 fn revision(expected: Expected) -> Option<i64> {
     match expected {
         Expected::NoStream => Some(0),

@@ -21,6 +21,6 @@ mod port;
 pub use address::{Filter, InvalidToken, Pattern, Route, StreamId, Token};
 pub use memory::{MemoryLog, TimeSource};
 pub use port::{
-    Append, AppendError, Appended, BoxError, Consistency, EventLog, Expected, LogError, ParsePositionError,
-    Position, RecordedCommit, StreamVersion, Subscription,
+    Append, AppendError, Appended, Batch, BoxError, Consistency, Delivery, EventLog, Expected, LogError,
+    ParsePositionError, Position, RecordedCommit, StreamVersion, Subscription,
 };

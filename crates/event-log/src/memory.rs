@@ -14,7 +14,7 @@ use chrono::{DateTime, Utc};
 use tokio::sync::{mpsc, watch};
 
 use crate::{
-    Append, AppendError, Appended, Consistency, EventLog, Expected, Filter, LogError, Position,
+    Append, AppendError, Appended, Consistency, Delivery, EventLog, Expected, Filter, LogError, Position,
     RecordedCommit, StreamId, StreamVersion, Subscription,
 };
 
@@ -126,8 +126,8 @@ impl EventLog for MemoryLog {
     }
 
     async fn subscribe(&self, filter: Filter, after: Position) -> Result<Subscription, LogError> {
-        let (commits, received) = mpsc::channel(Self::SUBSCRIPTION_COMMITS_MAX);
-        let feeder = Feeder { kept: self.kept.clone(), head: self.head.subscribe(), filter, commits };
+        let (deliveries, received) = mpsc::channel(Self::SUBSCRIPTION_COMMITS_MAX);
+        let feeder = Feeder { kept: self.kept.clone(), head: self.head.subscribe(), filter, deliveries };
         tokio::spawn(feeder.run(index_after(after)));
         Ok(Subscription::new(received))
     }
@@ -159,22 +159,29 @@ struct Feeder {
     kept: Arc<Mutex<Kept>>,
     head: watch::Receiver<usize>,
     filter: Filter,
-    commits: mpsc::Sender<Result<RecordedCommit, LogError>>,
+    deliveries: mpsc::Sender<Result<Delivery, LogError>>,
 }
 
 impl Feeder {
     async fn run(mut self, mut next: usize) {
+        let mut caught_up = false;
         loop {
             let end = *self.head.borrow_and_update();
             while next < end {
-                let Ok(place) = self.commits.reserve().await else { return };
+                let Ok(place) = self.deliveries.reserve().await else { return };
                 match self.wanted(&mut next, end) {
-                    Some(commit) => place.send(Ok(commit)),
+                    Some(commit) => place.send(Ok(Delivery::Commit(commit))),
                     None => break,
                 }
             }
+            if !caught_up {
+                caught_up = true;
+                if self.deliveries.send(Ok(Delivery::CaughtUp)).await.is_err() {
+                    return;
+                }
+            }
             let log_is_gone = tokio::select! {
-                () = self.commits.closed() => return,
+                () = self.deliveries.closed() => return,
                 changed = self.head.changed() => changed.is_err(),
             };
             if log_is_gone && next >= *self.head.borrow() {

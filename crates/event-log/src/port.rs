@@ -235,28 +235,63 @@ pub struct RecordedCommit {
     pub payload: Bytes,
 }
 
+/// What a feeding task puts into a subscriber's channel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// The next commit.
+    Commit(RecordedCommit),
+    /// Every matching commit that was stored when the subscription began has been delivered. Sent once.
+    CaughtUp,
+}
+
 /// The receiving end of [`EventLog::subscribe`].
 #[derive(Debug)]
 pub struct Subscription {
-    commits: mpsc::Receiver<Result<RecordedCommit, LogError>>,
+    deliveries: mpsc::Receiver<Result<Delivery, LogError>>,
+    caught_up: bool,
+}
+
+/// Commits that were there without waiting for more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Batch {
+    /// The commits, in order; empty only when the batch says no more than that it is caught up.
+    pub commits: Vec<RecordedCommit>,
+    /// Whether the subscriber has seen everything that was stored when the subscription began.
+    pub caught_up: bool,
 }
 
 impl Subscription {
     /// For adapters: wraps the channel that a feeding task fills.
-    pub fn new(commits: mpsc::Receiver<Result<RecordedCommit, LogError>>) -> Self {
-        Self { commits }
+    pub fn new(deliveries: mpsc::Receiver<Result<Delivery, LogError>>) -> Self {
+        Self { deliveries, caught_up: false }
     }
 
     /// The next commit, waited for; `None` when the log was closed for good.
     pub async fn next(&mut self) -> Option<Result<RecordedCommit, LogError>> {
-        self.commits.recv().await
+        loop {
+            match self.deliveries.recv().await? {
+                Ok(Delivery::Commit(commit)) => return Some(Ok(commit)),
+                Ok(Delivery::CaughtUp) => self.caught_up = true,
+                Err(error) => return Some(Err(error)),
+            }
+        }
     }
 
-    /// At least one and at most `limit` commits, as many as are there without waiting for the rest.
-    /// Empty when the log was closed for good.
-    pub async fn next_batch(&mut self, limit: usize) -> Result<Vec<RecordedCommit>, LogError> {
-        let mut batch = Vec::new();
-        self.commits.recv_many(&mut batch, limit).await;
-        batch.into_iter().collect()
+    /// At most `limit` commits, as many as are there without waiting for the rest; `None` when the log was
+    /// closed for good. Waits until there is a commit or the subscription has just caught up.
+    pub async fn next_batch(&mut self, limit: usize) -> Option<Result<Batch, LogError>> {
+        let mut deliveries = Vec::new();
+        if self.deliveries.recv_many(&mut deliveries, limit).await == 0 {
+            return None;
+        }
+        let mut commits = Vec::with_capacity(deliveries.len());
+        for delivery in deliveries {
+            match delivery {
+                Ok(Delivery::Commit(commit)) => commits.push(commit),
+                Ok(Delivery::CaughtUp) => self.caught_up = true,
+                Err(error) => return Some(Err(error)),
+            }
+        }
+        Some(Ok(Batch { commits, caught_up: self.caught_up }))
     }
 }

@@ -54,6 +54,7 @@ macro_rules! conformance_suite {
             the_head_is_the_last_position
             the_time_is_plausible_and_never_goes_back
             a_subscription_resumes_at_each_position
+            a_subscription_says_when_it_has_caught_up
             history_comes_first_then_what_is_appended
             a_cursor_ahead_of_the_log_is_respected
             filters_deliver_what_they_match_and_no_more

@@ -36,11 +36,31 @@ pub async fn a_subscription_resumes_at_each_position(log: Log) {
     let mut subscription = subscribe(&log, Filter::everything(), all[4]).await;
     let mut batched = Vec::new();
     while batched.len() < all.len() - 5 {
-        let batch = within(subscription.next_batch(4)).await.expect("a subscription delivers");
-        assert!((1..=4).contains(&batch.len()));
-        batched.extend(positions(&batch));
+        let batch =
+            within(subscription.next_batch(4)).await.expect("stays open").expect("a subscription delivers");
+        assert!(batch.commits.len() <= 4);
+        batched.extend(positions(&batch.commits));
     }
     assert_eq!(batched, all[5..]);
+}
+
+/// A subscription says once that what was stored at its beginning is delivered: not before the last matching
+/// commit, and also when nothing matches.
+pub async fn a_subscription_says_when_it_has_caught_up(log: Log) {
+    stored_in_a_row(&log, &stream("ticket", "1"), 25).await;
+    for (kind, expected) in [("ticket", 25), ("branch", 0)] {
+        let pattern = Pattern { kind: Some(token(kind)), ..Pattern::default() };
+        let mut subscription = subscribe(&log, Filter { any_of: vec![pattern] }, Position::START).await;
+        let mut seen = 0;
+        loop {
+            let batch = within(subscription.next_batch(4)).await.expect("stays open").expect("delivers");
+            seen += batch.commits.len();
+            if batch.caught_up {
+                break;
+            }
+        }
+        assert_eq!(seen, expected, "kind {kind}");
+    }
 }
 
 /// What is stored comes first, what is appended afterwards follows without a seam.
