@@ -31,6 +31,11 @@ pub trait Aggregate: Clone + Default + Send + Sync + 'static {
     /// The state after one more event. Cannot fail: what was recorded, happened.
     fn evolve(&mut self, event: &Self::Event, happened: Happened);
 
+    /// Whether the command begins a stream, so that there is nothing to read before deciding it.
+    fn creates(_: &Self::Command) -> bool {
+        false
+    }
+
     /// The branch that a commit of these events concerns, told by the state *before* it; `None` for the company.
     fn branch(&self, events: &[Self::Event]) -> Option<BranchId>;
 

@@ -299,6 +299,10 @@ impl Aggregate for Ticket {
         }
     }
 
+    fn creates(command: &TicketCommand) -> bool {
+        matches!(command, TicketCommand::Registration(_))
+    }
+
     fn branch(&self, events: &[TicketEvent]) -> Option<BranchId> {
         match (self.branch(), events.first()) {
             (Some(branch), _) => Some(branch.clone()),

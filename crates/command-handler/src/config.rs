@@ -1,0 +1,23 @@
+//! The limits of command handling.
+
+use serde::{Deserialize, Serialize};
+
+/// Every limit that a command handler keeps.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// How many folded streams are kept per aggregate.
+    pub cached_streams_max: usize,
+    /// How often a command is decided again after a conflict or an unknown outcome.
+    pub retries_max: u32,
+    /// The first pause before a retry after an unknown outcome, in milliseconds; doubled each time.
+    pub retry_delay_ms: u64,
+    /// How many ticket numbers a process reserves at a time.
+    pub number_block: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { cached_streams_max: 20_000, retries_max: 8, retry_delay_ms: 20, number_block: 50 }
+    }
+}

@@ -1,0 +1,301 @@
+//! One aggregate's commands: load → decide → append, again when others were faster.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use cuiban_domain::ids::BranchId;
+use cuiban_domain::ticket::Ticket;
+use cuiban_domain::{Aggregate, Context, Event, Happened};
+use cuiban_event_log::{
+    Append, AppendError, Appended, Consistency, EventLog, InvalidToken, Position, Route, StreamId, Token,
+};
+use cuiban_event_schema::{Commit, Envelope};
+
+use crate::cache::Cache;
+use crate::loaded::Loaded;
+use crate::{Clock, CommandMeta, Config, Directory, HandleError};
+
+/// Handles the commands of one kind of aggregate.
+pub struct CommandHandler<A> {
+    log: Arc<dyn EventLog>,
+    clock: Arc<dyn Clock>,
+    directory: Directory,
+    config: Config,
+    cache: Cache<A>,
+}
+
+/// What became of a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was recorded now.
+    Recorded,
+    /// It had been recorded before, under the same command id.
+    Replayed,
+    /// There was nothing to record: its aim holds already.
+    Unchanged,
+}
+
+/// An obeyed command.
+#[derive(Clone, Debug)]
+pub struct Handled<A: Aggregate> {
+    /// What became of it.
+    pub outcome: Outcome,
+    /// Where in the log it is; the stream's last commit, if there was nothing to record.
+    pub position: Position,
+    /// Which revision of the stream it is.
+    pub revision: u64,
+    /// What was recorded now; empty unless the outcome is [`Outcome::Recorded`].
+    pub events: Vec<A::Event>,
+    /// The stream's state, as last seen.
+    pub state: A,
+}
+
+/// How one attempt ended when it did not end the command.
+enum Again {
+    /// The stream has moved on, or may have: read its tail before deciding anew.
+    Reread(Option<cuiban_event_log::BoxError>),
+}
+
+impl<A: Aggregate> CommandHandler<A> {
+    /// A handler over this log.
+    pub fn new(log: Arc<dyn EventLog>, clock: Arc<dyn Clock>, directory: Directory, config: Config) -> Self {
+        let cache = Cache::new(config.cached_streams_max);
+        Self { log, clock, directory, config, cache }
+    }
+
+    /// Obeys a command to the stream `id`, once, however often it is sent.
+    pub async fn handle(
+        &self,
+        id: &str,
+        command: &A::Command,
+        meta: &CommandMeta,
+    ) -> Result<Handled<A>, HandleError> {
+        self.handle_related(id, command, meta, None).await
+    }
+
+    /// The stream's state as the leader knows it, and its revision; 0 for a stream without commits.
+    pub async fn state(&self, id: &str) -> Result<(A, u64), HandleError> {
+        let stream = stream_id::<A>(id)?;
+        let slot = self.cache.slot(id);
+        let mut slot = slot.lock().await;
+        let mut loaded = slot.take().unwrap_or_default();
+        self.reread(&stream, &mut loaded, Consistency::Leader).await?;
+        let answer = (loaded.state.clone(), loaded.revision);
+        *slot = Some(loaded);
+        Ok(answer)
+    }
+
+    /// As [`Self::handle`], for a decision that also looks at another ticket.
+    pub(crate) async fn handle_related(
+        &self,
+        id: &str,
+        command: &A::Command,
+        meta: &CommandMeta,
+        related: Option<&Ticket>,
+    ) -> Result<Handled<A>, HandleError> {
+        let stream = stream_id::<A>(id)?;
+        let slot = self.cache.slot(id);
+        let mut slot = slot.lock().await;
+        let mut loaded = match slot.take() {
+            Some(loaded) => loaded,
+            None => self.first_read(&stream, command).await?,
+        };
+        let result = self.attempts(&stream, &mut loaded, command, meta, related).await;
+        if !matches!(result, Err(HandleError::Unreadable { .. })) {
+            *slot = Some(loaded);
+        }
+        result
+    }
+
+    /// A stream that a command creates is taken for empty: the append finds out if it is not.
+    async fn first_read(&self, stream: &StreamId, command: &A::Command) -> Result<Loaded<A>, HandleError> {
+        let mut loaded = Loaded::default();
+        if !A::creates(command) {
+            self.reread(stream, &mut loaded, Consistency::Any).await?;
+        }
+        Ok(loaded)
+    }
+
+    async fn attempts(
+        &self,
+        stream: &StreamId,
+        loaded: &mut Loaded<A>,
+        command: &A::Command,
+        meta: &CommandMeta,
+        related: Option<&Ticket>,
+    ) -> Result<Handled<A>, HandleError> {
+        let mut delay = Duration::from_millis(self.config.retry_delay_ms);
+        let mut unknown = None;
+        for _ in 0..=self.config.retries_max {
+            match self.attempt(stream, loaded, command, meta, related).await? {
+                Ok(handled) => return Ok(handled),
+                Err(Again::Reread(cause)) => {
+                    if cause.is_some() {
+                        unknown = cause;
+                        tokio::time::sleep(delay).await;
+                        delay *= 2;
+                    }
+                }
+            }
+            match self.reread(stream, loaded, Consistency::Leader).await {
+                Ok(_) => {}
+                Err(HandleError::Unavailable(source)) if unknown.is_some() => unknown = Some(source),
+                Err(error) => return Err(error),
+            }
+        }
+        // Whether an append without an answer was stored shows in the tail that was read last.
+        if let Some(handled) = replayed(loaded, meta)? {
+            return Ok(handled);
+        }
+        Err(match unknown {
+            Some(source) => HandleError::Unknown(source),
+            None => HandleError::Contended { attempts: self.config.retries_max + 1 },
+        })
+    }
+
+    async fn attempt(
+        &self,
+        stream: &StreamId,
+        loaded: &mut Loaded<A>,
+        command: &A::Command,
+        meta: &CommandMeta,
+        related: Option<&Ticket>,
+    ) -> Result<Result<Handled<A>, Again>, HandleError> {
+        if let Some(handled) = replayed(loaded, meta)? {
+            return Ok(Ok(handled));
+        }
+        let decided = match self.decide(loaded, command, meta, related) {
+            Ok(decided) => decided,
+            // A no that rests on a cached state may be out of date: ask the log before saying it.
+            Err(error) => {
+                if self.reread(stream, loaded, Consistency::Leader).await? == 0 {
+                    return Err(error);
+                }
+                if let Some(handled) = replayed(loaded, meta)? {
+                    return Ok(Ok(handled));
+                }
+                self.decide(loaded, command, meta, related)?
+            }
+        };
+        let (happened, events) = decided;
+        if events.is_empty() {
+            return Ok(Ok(handled(loaded, Outcome::Unchanged, loaded.position, loaded.revision, events)));
+        }
+        self.append(stream, loaded, meta, happened, events).await
+    }
+
+    fn decide(
+        &self,
+        loaded: &Loaded<A>,
+        command: &A::Command,
+        meta: &CommandMeta,
+        related: Option<&Ticket>,
+    ) -> Result<(Happened, Vec<A::Event>), HandleError> {
+        if let Some(expected) = meta.expected_revision.filter(|expected| *expected != loaded.revision) {
+            return Err(HandleError::RevisionMismatch { expected, actual: loaded.revision });
+        }
+        let organisation = self.directory.organisation();
+        let now = self.clock.now();
+        let occurred_at = meta.occurred_at.unwrap_or(now);
+        let context = Context { now, occurred_at, actor: &meta.actor, organisation: &organisation, related };
+        let events = loaded.state.decide(command, &context)?;
+        Ok((context.happened(), events))
+    }
+
+    async fn append(
+        &self,
+        stream: &StreamId,
+        loaded: &mut Loaded<A>,
+        meta: &CommandMeta,
+        happened: Happened,
+        events: Vec<A::Event>,
+    ) -> Result<Result<Handled<A>, Again>, HandleError> {
+        let route = route(loaded.state.branch(&events).as_ref(), A::class(&events).as_str())?;
+        let envelope = envelope(stream, loaded.revision + 1, loaded.last_hash, meta, happened);
+        let commit = Commit { envelope, events: events.iter().cloned().map(Into::<Event>::into).collect() };
+        let payload = Bytes::from(cuiban_event_schema::encode(&commit.envelope, &commit.events));
+        let hash = cuiban_event_schema::hash(&payload);
+        let (stream, expected, commit_id) = (stream.clone(), loaded.expected(), meta.command_id.0);
+        let append = Append { stream, expected, route, commit_id, payload };
+        match self.log.append(append).await {
+            Ok(Appended { position, version }) => {
+                loaded.apply(commit, position, version, hash);
+                Ok(Ok(handled(loaded, Outcome::Recorded, position, loaded.revision, events)))
+            }
+            Err(AppendError::Conflict { .. }) => Ok(Err(Again::Reread(None))),
+            Err(AppendError::Unknown { source, .. }) => Ok(Err(Again::Reread(Some(source)))),
+            Err(AppendError::Unavailable { source, .. }) => Err(HandleError::Unavailable(source)),
+            Err(error @ AppendError::TooLarge { .. }) => Err(HandleError::TooLarge(error)),
+        }
+    }
+
+    /// Folds what the stream has beyond what is known; answers how many commits that were.
+    async fn reread(
+        &self,
+        stream: &StreamId,
+        loaded: &mut Loaded<A>,
+        consistency: Consistency,
+    ) -> Result<usize, HandleError> {
+        let tail = self.log.read_stream(stream, loaded.version, consistency).await?;
+        for commit in &tail {
+            let unreadable = |source| HandleError::Unreadable { stream: stream.to_string(), source };
+            loaded.fold(commit).map_err(unreadable)?;
+        }
+        Ok(tail.len())
+    }
+}
+
+/// The answer to a command that is in the stream already.
+fn replayed<A: Aggregate>(loaded: &Loaded<A>, meta: &CommandMeta) -> Result<Option<Handled<A>>, HandleError> {
+    let Some(recorded) = loaded.recorded(meta.command_id) else { return Ok(None) };
+    if recorded.request_fingerprint != meta.request_fingerprint {
+        return Err(HandleError::KeyReused);
+    }
+    Ok(Some(handled(loaded, Outcome::Replayed, recorded.position, recorded.revision, Vec::new())))
+}
+
+fn handled<A: Aggregate>(
+    loaded: &Loaded<A>,
+    outcome: Outcome,
+    position: Position,
+    revision: u64,
+    events: Vec<A::Event>,
+) -> Handled<A> {
+    Handled { outcome, position, revision, events, state: loaded.state.clone() }
+}
+
+fn stream_id<A: Aggregate>(id: &str) -> Result<StreamId, HandleError> {
+    let token = |text: &str| Token::new(text).map_err(HandleError::Address);
+    Ok(StreamId { kind: token(A::KIND)?, id: token(id)? })
+}
+
+fn route(branch: Option<&BranchId>, class: &str) -> Result<Route, HandleError> {
+    let token = |text: &str| -> Result<Token, InvalidToken> { Token::new(text) };
+    let branch = branch.map_or("_", BranchId::as_str);
+    Ok(Route {
+        branch: token(branch).map_err(HandleError::Address)?,
+        class: token(class).map_err(HandleError::Address)?,
+    })
+}
+
+fn envelope(
+    stream: &StreamId,
+    revision: u64,
+    previous_hash: Option<cuiban_event_schema::CommitHash>,
+    meta: &CommandMeta,
+    happened: Happened,
+) -> Envelope {
+    Envelope {
+        commit_id: meta.command_id,
+        stream_kind: stream.kind.to_string(),
+        stream_id: stream.id.to_string(),
+        revision,
+        actor: meta.actor.clone(),
+        correlation_id: meta.correlation_id,
+        causation_id: meta.causation_id,
+        happened,
+        previous_hash,
+        request_fingerprint: meta.request_fingerprint,
+    }
+}

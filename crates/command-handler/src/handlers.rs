@@ -1,0 +1,187 @@
+//! One handler per aggregate, and the commands that touch two streams.
+
+use std::sync::Arc;
+
+use cuiban_domain::alert::Alert;
+use cuiban_domain::ids::{Actor, BranchId, CommandId, InvalidId, StaffId, TicketId};
+use cuiban_domain::numbering::Series;
+use cuiban_domain::organisation::{Branch, Company};
+use cuiban_domain::schedule::{Schedule, ScheduleCommand};
+use cuiban_domain::ticket::{DispatchTechnician, RegisterTicket, Registration, Stage, Ticket, TicketCommand};
+use cuiban_event_log::{EventLog, LogError};
+
+use crate::{Clock, CommandHandler, CommandMeta, Config, Directory, HandleError, Handled, IdSource, Numbers};
+
+/// The id of the company's only stream.
+const COMPANY: &str = "company";
+
+/// The command handlers of one process.
+pub struct Handlers {
+    tickets: CommandHandler<Ticket>,
+    company: CommandHandler<Company>,
+    branches: CommandHandler<Branch>,
+    schedules: CommandHandler<Schedule>,
+    alerts: CommandHandler<Alert>,
+    numbers: Numbers,
+    directory: Directory,
+    clock: Arc<dyn Clock>,
+    ids: Arc<dyn IdSource>,
+}
+
+impl Handlers {
+    /// Handlers over this log; returns when the organisation is folded. `process` is the actor of what the
+    /// process does by itself.
+    pub async fn start(
+        log: Arc<dyn EventLog>,
+        clock: Arc<dyn Clock>,
+        ids: Arc<dyn IdSource>,
+        process: Actor,
+        config: Config,
+    ) -> Result<Self, LogError> {
+        let directory = Directory::follow(log.as_ref()).await?;
+        let parts = || (log.clone(), clock.clone(), directory.clone(), config.clone());
+        fn handler<A: cuiban_domain::Aggregate>(
+            (log, clock, directory, config): (Arc<dyn EventLog>, Arc<dyn Clock>, Directory, Config),
+        ) -> CommandHandler<A> {
+            CommandHandler::new(log, clock, directory, config)
+        }
+        Ok(Self {
+            tickets: handler(parts()),
+            company: handler(parts()),
+            branches: handler(parts()),
+            schedules: handler(parts()),
+            alerts: handler(parts()),
+            numbers: Numbers::new(handler(parts()), clock.clone(), ids.clone(), process, config.number_block),
+            directory,
+            clock,
+            ids,
+        })
+    }
+
+    /// Company and branches as decisions see them.
+    pub fn directory(&self) -> &Directory {
+        &self.directory
+    }
+
+    /// The time by which decisions are made.
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
+    }
+
+    /// A new id, sorted by time.
+    pub fn new_id(&self) -> uuid::Uuid {
+        self.ids.new_id(self.clock.now())
+    }
+
+    /// Commands to the company.
+    pub async fn company(
+        &self,
+        command: &cuiban_domain::organisation::CompanyCommand,
+        meta: &CommandMeta,
+    ) -> Result<Handled<Company>, HandleError> {
+        self.company.handle(COMPANY, command, meta).await
+    }
+
+    /// Commands to a branch.
+    pub async fn branch(
+        &self,
+        branch: &BranchId,
+        command: &cuiban_domain::organisation::BranchCommand,
+        meta: &CommandMeta,
+    ) -> Result<Handled<Branch>, HandleError> {
+        self.branches.handle(branch.as_str(), command, meta).await
+    }
+
+    /// Records an attempt to push an alert.
+    pub async fn alert(
+        &self,
+        alert: &str,
+        command: &cuiban_domain::alert::RecordAttempt,
+        meta: &CommandMeta,
+    ) -> Result<Handled<Alert>, HandleError> {
+        self.alerts.handle(alert, command, meta).await
+    }
+
+    /// How an alert stands on its channels.
+    pub async fn alert_state(&self, alert: &str) -> Result<Alert, HandleError> {
+        Ok(self.alerts.state(alert).await?.0)
+    }
+
+    /// Registers a ticket under an id of the caller's, with the next number of its series (R3).
+    pub async fn register(
+        &self,
+        ticket: TicketId,
+        request: RegisterTicket,
+        meta: &CommandMeta,
+    ) -> Result<Handled<Ticket>, HandleError> {
+        let called_on = {
+            let organisation = self.directory.organisation();
+            let branch = organisation.branch(&request.branch)?;
+            branch.calendar.local_date(meta.occurred_at.unwrap_or_else(|| self.clock.now()))
+        };
+        let number = self.numbers.next(Series::of(request.kind, called_on)).await?;
+        let command = Registration { ticket, number, request }.into();
+        self.tickets.handle(&ticket.to_string(), &command, meta).await
+    }
+
+    /// Any other command to a ticket.
+    pub async fn ticket(
+        &self,
+        ticket: TicketId,
+        command: &TicketCommand,
+        meta: &CommandMeta,
+    ) -> Result<Handled<Ticket>, HandleError> {
+        let related = match command.related() {
+            Some(other) if other != ticket => Some(self.tickets.state(&other.to_string()).await?.0),
+            _ => None,
+        };
+        let reserved = match command {
+            TicketCommand::DispatchTechnician(dispatch) => self.reserve_visit(ticket, dispatch, meta).await?,
+            _ => None,
+        };
+        let handled = self.tickets.handle_related(&ticket.to_string(), command, meta, related.as_ref()).await;
+        if let (Some((technician, branch)), Err(HandleError::Rejected(_))) = (reserved, &handled) {
+            let (state, _) = self.tickets.state(&ticket.to_string()).await?;
+            if state.technician.as_ref() != Some(&technician) {
+                self.release_visit(ticket, &technician, branch, &meta.following("release-visit")).await?;
+            }
+        }
+        handled
+    }
+
+    /// Frees the time that a technician's schedule keeps for a ticket.
+    pub async fn release_visit(
+        &self,
+        ticket: TicketId,
+        technician: &StaffId,
+        branch: BranchId,
+        meta: &CommandMeta,
+    ) -> Result<Handled<Schedule>, HandleError> {
+        let command = ScheduleCommand::ReleaseVisit { ticket, branch };
+        self.schedules.handle(technician.as_str(), &command, meta).await
+    }
+
+    /// Keeps the visit's time free in the technician's schedule, so that no two visits overlap (R11). Held by the
+    /// schedule's own stream: of two dispatchers who want the same hour, one is told of the other.
+    async fn reserve_visit(
+        &self,
+        ticket: TicketId,
+        dispatch: &DispatchTechnician,
+        meta: &CommandMeta,
+    ) -> Result<Option<(StaffId, BranchId)>, HandleError> {
+        let Some(visit) = dispatch.visit else { return Ok(None) };
+        let (state, _) = self.tickets.state(&ticket.to_string()).await?;
+        let (Some(branch), Stage::Waiting) = (state.branch().cloned(), state.stage) else { return Ok(None) };
+        let organisation = self.directory.organisation();
+        organisation.branch(&branch)?.technician(&dispatch.technician)?;
+        let command = ScheduleCommand::ReserveVisit { ticket, branch: branch.clone(), visit };
+        let meta = meta.following("reserve-visit");
+        self.schedules.handle(dispatch.technician.as_str(), &command, &meta).await?;
+        Ok(Some((dispatch.technician.clone(), branch)))
+    }
+
+    /// The meta of something that the process does by itself, once per `id`.
+    pub fn own_meta(&self, id: CommandId, process: &str) -> Result<CommandMeta, InvalidId> {
+        Ok(CommandMeta::new(id, Actor::new(process)?))
+    }
+}
