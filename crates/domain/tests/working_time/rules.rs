@@ -162,12 +162,36 @@ fn r51_a_shift_over_midnight_ends_the_day_it_began() {
     assert_eq!(end("2026-03-03T02:00:00+08:00"), at("2026-03-03T06:00:00+08:00"));
     assert_eq!(end("2026-03-03T06:00:00+08:00"), at("2026-03-04T06:00:00+08:00"));
     assert_eq!(end("2026-03-03T23:00:00+08:00"), at("2026-03-04T06:00:00+08:00"));
+    // Where two days' shifts overlap, the date decides.
+    let both = from_toml("[weekly]\nmon = [\"22:00-06:00\"]\ntue = [\"05:00-14:00\"]").unwrap();
+    let tuesday = both.end_of_working_day(at("2026-03-03T05:30:00+08:00")).unwrap();
+    assert_eq!(tuesday, at("2026-03-03T14:00:00+08:00"));
     let day = standard();
     assert_eq!(
         day.end_of_working_day(at("2026-03-02T20:00:00+08:00")).unwrap(),
         at("2026-03-02T17:30:00+08:00")
     );
     assert_eq!(day.end_of_working_day(at("2026-03-01T12:00:00+08:00")), None);
+}
+
+#[test]
+fn r51_a_night_shift_that_begins_in_a_gap_at_the_end_of_the_week_begins_late() {
+    // In Algiers the Sunday 1971-04-25 ended at 23:00, and Monday began.
+    let calendar = from_toml("zone = \"Africa/Algiers\"\n[weekly]\nsun = [\"23:30-08:00\"]").unwrap();
+    let sunday_noon = at("1971-04-25T12:00:00Z");
+    assert_eq!(calendar.next_working_instant(sunday_noon).unwrap(), at("1971-04-26T00:30:00+01:00"));
+    assert_eq!(calendar.add(sunday_noon, HOUR * 15 / 2).unwrap(), at("1971-04-26T08:00:00+01:00"));
+}
+
+#[test]
+fn r51_the_hours_of_a_date_that_never_was_merge_with_the_next() {
+    // Samoa went from 2011-12-29 to 2011-12-31; the 30th was a Friday.
+    let calendar =
+        from_toml("zone = \"Pacific/Apia\"\n[weekly]\nfri = [\"09:00-12:00\"]\nsat = [\"11:00-13:00\"]")
+            .unwrap();
+    let thursday = at("2011-12-29T12:00:00-10:00");
+    assert_eq!(calendar.between(thursday, at("2012-01-03T00:00:00+14:00")), HOUR * 4);
+    assert_eq!(calendar.next_working_instant(thursday).unwrap(), at("2011-12-31T09:00:00+14:00"));
 }
 
 #[test]
