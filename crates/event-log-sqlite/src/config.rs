@@ -15,6 +15,14 @@ pub struct Config {
     pub commit_bytes_max: usize,
     /// The most commits stored in one transaction.
     pub batch_commits_max: usize,
+    /// How long a group waits for company that is expected, at most.
+    pub gather_us_max: u32,
+    /// How long a group waits for the next of that company.
+    pub gather_gap_us_max: u32,
+    /// How large the write-ahead log grows before it is copied into the file (4 KiB pages).
+    pub checkpoint_pages: u32,
+    /// How much of the file the writer keeps in memory.
+    pub cache_kib: u32,
     /// How many appends may wait for the writer; further ones wait for a place.
     pub queue_commits_max: usize,
     /// How long a writer waits for another process's write before it answers "unavailable".
@@ -39,6 +47,14 @@ impl Config {
         Duration::from_millis(self.busy_ms_max.into())
     }
 
+    pub(crate) fn gather(&self) -> Duration {
+        Duration::from_micros(self.gather_us_max.into())
+    }
+
+    pub(crate) fn gather_gap(&self) -> Duration {
+        Duration::from_micros(self.gather_gap_us_max.into())
+    }
+
     pub(crate) fn poll(&self) -> Duration {
         Duration::from_millis(self.poll_ms.max(1).into())
     }
@@ -50,6 +66,10 @@ impl Default for Config {
             path: PathBuf::from("cuiban.log.sqlite"),
             commit_bytes_max: 4 << 20,
             batch_commits_max: 256,
+            gather_us_max: 2_000,
+            gather_gap_us_max: 200,
+            checkpoint_pages: 4_000,
+            cache_kib: 32 << 10,
             queue_commits_max: 4_096,
             busy_ms_max: 5_000,
             readers_max: 4,

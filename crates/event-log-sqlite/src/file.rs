@@ -97,6 +97,9 @@ pub(crate) fn open_for_writing(config: &Config) -> Result<Connection, OpenError>
     // FULL: the write-ahead log is synced at each COMMIT, before anybody hears of the commit.
     connection.pragma_update(None, "synchronous", "FULL").map_err(sqlite)?;
     connection.pragma_update(None, "recursive_triggers", true).map_err(sqlite)?;
+    connection.pragma_update(None, "wal_autocheckpoint", config.checkpoint_pages).map_err(sqlite)?;
+    // A negative size is in KiB.
+    connection.pragma_update(None, "cache_size", -i64::from(config.cache_kib)).map_err(sqlite)?;
     Ok(connection)
 }
 

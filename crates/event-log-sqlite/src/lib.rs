@@ -19,6 +19,7 @@ mod feeder;
 mod file;
 mod log;
 mod reader;
+mod store;
 mod writer;
 
 pub use config::Config;

@@ -1,60 +1,62 @@
 //! The writer: one thread that stores all waiting commits in one transaction and answers after its COMMIT.
 //!
 //! Whatever comes while a COMMIT is syncing waits for the next transaction, so groups form by themselves
-//! under load and a lone commit is never delayed to wait for company. Each insert carries its own
-//! check, so that one commit's conflict does not touch the others of its group.
+//! under load. When the last group was answered and as many may be about to come back, the thread gives
+//! them a moment, bounded twice: by a gap without arrivals and by the whole wait. A lone commit never waits.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
-use cuiban_event_log::{Append, AppendError, Appended, BoxError, Expected, Position, StreamVersion};
-use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
-use tokio::sync::{mpsc, oneshot, watch};
+use cuiban_event_log::{Append, AppendError, BoxError};
+use rusqlite::Connection;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
+use crate::store::{Answer, GroupFailure, store};
 use crate::{Config, OpenError, file};
-
-const SELECT_LAST: &str =
-    "SELECT coalesce(max(revision), 0) FROM commits WHERE stream_kind = ?1 AND stream_id = ?2";
-const SELECT_SAME: &str = "
-    SELECT position FROM commits
-    WHERE stream_kind = ?1 AND stream_id = ?2 AND revision = ?3 AND commit_id = ?4";
-const INSERT: &str = "
-    INSERT INTO commits (stream_kind, stream_id, revision, branch, class, commit_id, payload)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
-
-type Answer = Result<Appended, AppendError>;
 
 /// The handle to the writer's thread; dropping it lets the thread finish what waits, and waits for that.
 pub(crate) struct Writer {
-    requests: Option<mpsc::Sender<Request>>,
+    requests: Option<Sender<Request>>,
+    places: Arc<Semaphore>,
     thread: Option<JoinHandle<()>>,
 }
 
+/// One commit on its way to the thread.
 struct Request {
     append: Append,
     answer: oneshot::Sender<Answer>,
+    _place: OwnedSemaphorePermit,
 }
 
 impl Writer {
     /// Opens the file and starts the thread, which announces each stored group by `signal`.
     pub(crate) fn start(config: &Config, signal: watch::Sender<()>) -> Result<Self, OpenError> {
-        let connection = file::open_for_writing(config)?;
-        let (requests, received) = mpsc::channel(config.queue_commits_max.max(1));
-        let batch_commits_max = config.batch_commits_max.max(1);
+        let mut connection = file::open_for_writing(config)?;
+        let (requests, received) = mpsc::channel();
+        let mut queue = Queue::new(received, config);
+        let run = move || {
+            while let Some(group) = queue.next_group() {
+                answer(&mut connection, group, &signal);
+            }
+        };
         let thread = std::thread::Builder::new()
             .name("cuiban-log-writer".to_owned())
-            .spawn(move || run(connection, received, batch_commits_max, &signal))
+            .spawn(run)
             .map_err(|source| OpenError::Thread { path: config.path.clone(), source })?;
-        Ok(Self { requests: Some(requests), thread: Some(thread) })
+        let places = Arc::new(Semaphore::new(config.queue_commits_max.max(1)));
+        Ok(Self { requests: Some(requests), places, thread: Some(thread) })
     }
 
     /// Hands a commit over and waits for its answer.
     pub(crate) async fn append(&self, append: Append) -> Answer {
         let stream = append.stream.clone();
         let (answer, answered) = oneshot::channel();
-        let sent = match &self.requests {
-            Some(requests) => requests.send(Request { append, answer }).await.is_ok(),
-            None => false,
+        let sent = match (self.places.clone().acquire_owned().await, &self.requests) {
+            (Ok(place), Some(requests)) => requests.send(Request { append, answer, _place: place }).is_ok(),
+            _ => false,
         };
         if !sent {
             return Err(AppendError::Unavailable { stream, source: "the writer has ended".into() });
@@ -76,204 +78,95 @@ impl Drop for Writer {
     }
 }
 
-fn run(
-    mut connection: Connection,
-    mut requests: mpsc::Receiver<Request>,
-    batch_commits_max: usize,
-    signal: &watch::Sender<()>,
-) {
-    let mut batch = Vec::with_capacity(batch_commits_max);
-    while requests.blocking_recv_many(&mut batch, batch_commits_max) > 0 {
-        let appends = batch.iter().map(|request| &request.append);
-        let answers = match store(&mut connection, appends) {
-            Ok(answers) => {
-                signal.send_replace(());
-                answers
+/// Stores a group and answers each of it.
+fn answer(connection: &mut Connection, group: Vec<Request>, signal: &watch::Sender<()>) {
+    let answers = match store(connection, group.iter().map(|request| &request.append)) {
+        Ok(answers) => {
+            signal.send_replace(());
+            answers
+        }
+        Err(failure) => failed(failure, &group),
+    };
+    for (request, answer) in group.into_iter().zip(answers) {
+        // Whoever asked may have gone meanwhile; the commit is stored or not all the same.
+        drop(request.answer.send(answer));
+    }
+}
+
+/// A group's failure as everybody's own.
+fn failed(failure: GroupFailure, group: &[Request]) -> Vec<Answer> {
+    let (at_commit, error) = match failure {
+        GroupFailure::NothingStored(error) => (false, error),
+        GroupFailure::Unknown(error) => (true, error),
+    };
+    tracing::error!(%error, at_commit, commits = group.len(), "the log cannot be written");
+    let error = Arc::new(error);
+    let answer = |request: &Request| {
+        let (stream, source): (_, BoxError) = (request.append.stream.clone(), Box::new(error.clone()));
+        Err(match at_commit {
+            false => AppendError::Unavailable { stream, source },
+            true => AppendError::Unknown { stream, source },
+        })
+    };
+    group.iter().map(answer).collect()
+}
+
+/// What waits for the thread, taken group by group.
+struct Queue {
+    received: Receiver<Request>,
+    waiting: VecDeque<Request>,
+    /// How many were answered by the last group: those who may come back at once.
+    answered: usize,
+    group_commits_max: usize,
+    gather_max: Duration,
+    gather_gap_max: Duration,
+}
+
+impl Queue {
+    fn new(received: Receiver<Request>, config: &Config) -> Self {
+        Self {
+            received,
+            waiting: VecDeque::new(),
+            answered: 0,
+            group_commits_max: config.batch_commits_max.max(1),
+            gather_max: config.gather(),
+            gather_gap_max: config.gather_gap(),
+        }
+    }
+
+    /// The next group, waited for; `None` when nobody can send any more and all is taken.
+    fn next_group(&mut self) -> Option<Vec<Request>> {
+        self.waiting.extend(self.received.try_iter());
+        // Those who queued during the last COMMIT, and those whom it let go on.
+        let expected = (self.waiting.len() + self.answered).min(self.group_commits_max);
+        if self.waiting.is_empty() {
+            self.waiting.push_back(self.received.recv().ok()?);
+        }
+        self.gather(expected);
+        let group: Vec<_> = self.waiting.drain(..self.waiting.len().min(self.group_commits_max)).collect();
+        self.answered = group.len();
+        Some(group)
+    }
+
+    /// Waits a moment for as many as are expected.
+    fn gather(&mut self, expected: usize) {
+        self.waiting.extend(self.received.try_iter());
+        if self.waiting.len() >= expected {
+            return;
+        }
+        let end = monotonic_now() + self.gather_max;
+        while self.waiting.len() < expected {
+            let left = end.saturating_duration_since(monotonic_now());
+            match self.received.recv_timeout(left.min(self.gather_gap_max)) {
+                Ok(request) => self.waiting.push_back(request),
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return,
             }
-            Err(failure) => failure.answers(&batch),
-        };
-        for (request, answer) in batch.drain(..).zip(answers) {
-            // Whoever asked may have gone meanwhile; the commit is stored or not all the same.
-            drop(request.answer.send(answer));
+            self.waiting.extend(self.received.try_iter());
         }
     }
 }
 
-/// Why a group has no answers of its own.
-#[derive(Debug)]
-enum GroupFailure {
-    /// Before COMMIT was attempted: the transaction was rolled back, or never began.
-    NothingStored(rusqlite::Error),
-    /// At COMMIT. It may have reached the disk: a restart can find it there.
-    Unknown(rusqlite::Error),
-}
-
-impl GroupFailure {
-    fn answers(self, batch: &[Request]) -> Vec<Answer> {
-        let (at_commit, error) = match self {
-            Self::NothingStored(error) => (false, error),
-            Self::Unknown(error) => (true, error),
-        };
-        tracing::error!(%error, at_commit, commits = batch.len(), "the log cannot be written");
-        let error = Arc::new(error);
-        let answer = |request: &Request| {
-            let (stream, source): (_, BoxError) = (request.append.stream.clone(), Box::new(error.clone()));
-            Err(match at_commit {
-                false => AppendError::Unavailable { stream, source },
-                true => AppendError::Unknown { stream, source },
-            })
-        };
-        batch.iter().map(answer).collect()
-    }
-}
-
-/// Stores a group in one transaction; a conflict is an answer, not a failure.
-fn store<'a>(
-    connection: &mut Connection,
-    appends: impl Iterator<Item = &'a Append>,
-) -> Result<Vec<Answer>, GroupFailure> {
-    let transaction = connection
-        .transaction_with_behavior(TransactionBehavior::Immediate)
-        .map_err(GroupFailure::NothingStored)?;
-    let answers: rusqlite::Result<Vec<Answer>> = appends.map(|append| insert(&transaction, append)).collect();
-    // On the way out by `?`, the transaction is rolled back as it is dropped.
-    let answers = answers.map_err(GroupFailure::NothingStored)?;
-    transaction.commit().map_err(GroupFailure::Unknown)?;
-    Ok(answers)
-}
-
-/// Checks, then inserts. Nothing comes between the two, as the transaction holds the file's write lock; the
-/// table's unique key stands behind them all the same.
-fn insert(transaction: &Transaction<'_>, append: &Append) -> rusqlite::Result<Answer> {
-    let (kind, id) = (append.stream.kind.as_str(), append.stream.id.as_str());
-    let (branch, class) = (append.route.branch.as_str(), append.route.class.as_str());
-    let commit_id = append.commit_id.as_bytes();
-    let last = transaction.prepare_cached(SELECT_LAST)?.query_row([kind, id], |row| row.get(0))?;
-    let expected = revision(append.expected);
-    if expected == Some(last) {
-        let payload = &append.payload[..];
-        let values = params![kind, id, last + 1, branch, class, commit_id, payload];
-        transaction.prepare_cached(INSERT)?.execute(values)?;
-        return Ok(Ok(appended(transaction.last_insert_rowid(), last + 1)));
-    }
-    if let Some(expected) = expected {
-        // A retry of what stands exactly where it was to go is answered with the first storing.
-        let mut same = transaction.prepare_cached(SELECT_SAME)?;
-        let same = same.query_row(params![kind, id, expected + 1, commit_id], |row| row.get(0)).optional()?;
-        if let Some(position) = same {
-            return Ok(Ok(appended(position, expected + 1)));
-        }
-    }
-    let actual = (last > 0).then(|| StreamVersion::from_raw(last.cast_unsigned()));
-    Ok(Err(AppendError::Conflict { stream: append.stream.clone(), actual }))
-}
-
-/// The revision that the stream must have, 0 for none; `None` for a version that this log never gives.
-fn revision(expected: Expected) -> Option<i64> {
-    match expected {
-        Expected::NoStream => Some(0),
-        Expected::At(version) => {
-            i64::try_from(version.raw()).ok().filter(|revision| (1..i64::MAX).contains(revision))
-        }
-    }
-}
-
-fn appended(position: i64, revision: i64) -> Appended {
-    Appended {
-        position: Position::from_raw(position.cast_unsigned()),
-        version: StreamVersion::from_raw(revision.cast_unsigned()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use bytes::Bytes;
-    use cuiban_event_log::{Route, StreamId, Token};
-    use uuid::Uuid;
-
-    use super::*;
-
-    fn log() -> (tempfile::TempDir, Connection) {
-        let folder = tempfile::tempdir().unwrap();
-        let connection = file::open_for_writing(&Config::at(folder.path().join("log"))).unwrap();
-        (folder, connection)
-    }
-
-    fn commit(id: &str, expected: Expected, size_bytes: usize) -> Append {
-        let token = |text: &str| Token::new(text).unwrap();
-        Append {
-            stream: StreamId { kind: token("ticket"), id: token(id) },
-            expected,
-            route: Route { branch: token("B0"), class: token("case") },
-            commit_id: Uuid::nil(),
-            payload: Bytes::from(vec![7; size_bytes]),
-        }
-    }
-
-    fn stored(connection: &Connection) -> i64 {
-        connection.query_row("SELECT count(*) FROM commits", (), |row| row.get(0)).unwrap()
-    }
-
-    #[test]
-    fn a_conflict_does_not_spoil_the_others_of_its_group() {
-        let (_folder, mut connection) = log();
-        let second = Append { commit_id: Uuid::max(), ..commit("a", Expected::NoStream, 1) };
-        let never_given = commit("c", Expected::At(StreamVersion::from_raw(0)), 1);
-        let group =
-            [commit("a", Expected::NoStream, 1), second, never_given, commit("b", Expected::NoStream, 1)];
-        let answers = store(&mut connection, group.iter()).unwrap();
-        assert!(answers[0].is_ok() && answers[3].is_ok());
-        let one = Some(StreamVersion::from_raw(1));
-        assert!(matches!(answers[1], Err(AppendError::Conflict { actual, .. }) if actual == one));
-        assert!(matches!(answers[2], Err(AppendError::Conflict { actual: None, .. })));
-        assert_eq!(stored(&connection), 2);
-    }
-
-    #[test]
-    fn a_retry_in_the_same_group_or_later_gets_the_first_position() {
-        let (_folder, mut connection) = log();
-        let one = commit("a", Expected::NoStream, 1);
-        let answers = store(&mut connection, [&one, &one].into_iter()).unwrap();
-        let later = store(&mut connection, std::iter::once(&one)).unwrap();
-        let first = *answers[0].as_ref().unwrap();
-        assert_eq!(answers[1].as_ref().unwrap(), &first);
-        assert_eq!(later[0].as_ref().unwrap(), &first);
-        assert_eq!(stored(&connection), 1);
-    }
-
-    #[test]
-    fn a_full_disk_before_commit_stores_nothing_of_the_group_and_passes() {
-        let (_folder, mut connection) = log();
-        store(&mut connection, std::iter::once(&commit("a", Expected::NoStream, 1))).unwrap();
-        let pages: i64 = connection.pragma_query_value(None, "page_count", |row| row.get(0)).unwrap();
-        connection.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(())).unwrap();
-        let group = [commit("b", Expected::NoStream, 1), commit("c", Expected::NoStream, 100_000)];
-        let failure = store(&mut connection, group.iter()).unwrap_err();
-        assert!(matches!(&failure, GroupFailure::NothingStored(error)
-            if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull)));
-        assert_eq!(stored(&connection), 1);
-        connection.pragma_update_and_check(None, "max_page_count", 1 << 30, |_| Ok(())).unwrap();
-        assert_eq!(store(&mut connection, group.iter()).unwrap().len(), 2);
-        assert_eq!(stored(&connection), 3);
-    }
-
-    #[test]
-    fn an_error_at_commit_leaves_the_outcome_unknown_and_the_writer_usable() {
-        let (_folder, mut connection) = log();
-        // A deferred foreign key fails at COMMIT and nowhere before.
-        connection
-            .execute_batch(
-                "PRAGMA foreign_keys = ON;
-                 CREATE TABLE empty (id INTEGER PRIMARY KEY);
-                 CREATE TABLE spoiler (id INTEGER REFERENCES empty DEFERRABLE INITIALLY DEFERRED);
-                 CREATE TRIGGER spoil AFTER INSERT ON commits BEGIN INSERT INTO spoiler VALUES (1); END;",
-            )
-            .unwrap();
-        let one = commit("a", Expected::NoStream, 1);
-        let failure = store(&mut connection, std::iter::once(&one)).unwrap_err();
-        assert!(matches!(failure, GroupFailure::Unknown(_)));
-        assert!(connection.is_autocommit(), "no transaction is left open");
-        connection.execute_batch("DROP TRIGGER spoil").unwrap();
-        assert!(store(&mut connection, std::iter::once(&one)).unwrap()[0].is_ok());
-    }
+#[expect(clippy::disallowed_methods, reason = "bounds a wait of microseconds; no one else sees it")]
+fn monotonic_now() -> Instant {
+    Instant::now()
 }
