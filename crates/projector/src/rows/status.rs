@@ -1,0 +1,38 @@
+//! How the read models stand.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// One read model.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ModelStatus {
+    /// Its name.
+    pub name: String,
+    /// The version that this build folds.
+    pub version: u32,
+    /// The version that answers queries; another one while the new one is being built, none before the first is.
+    pub serving_version: Option<u32>,
+    /// The last position that was folded.
+    pub cursor: u64,
+    /// How many positions the log is ahead, as far as known.
+    pub lag: u64,
+    /// How many commits are set aside because they cannot be folded.
+    pub parked: u64,
+    /// How many rows there are, indexes included.
+    pub rows: u64,
+    /// Where damaged stores were put aside since the start.
+    pub quarantined: Vec<String>,
+}
+
+/// A commit that was set aside because it, or an earlier one of its stream, cannot be folded.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ParkedRow {
+    /// The model that set it aside.
+    pub model: String,
+    /// The commit's position.
+    pub position: u64,
+    /// The commit's stream, `ticket.<id>`.
+    pub stream: String,
+    /// What is wrong.
+    pub reason: String,
+}
