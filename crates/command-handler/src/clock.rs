@@ -73,24 +73,24 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock that started with the machine's and runs `speed` times as fast.
+/// A clock that runs `speed` times as fast as the machine's.
 #[derive(Debug)]
 pub struct ScaledClock {
     machine: SystemClock,
     started_at: Instant,
+    begins_at: Instant,
     speed: u32,
 }
 
 impl ScaledClock {
-    /// Runs `speed` times as fast as the machine's clock, at least as fast.
-    pub fn new(speed: u32) -> Self {
+    /// Shows `begins_at` now, and runs `speed` times as fast as the machine's clock, at least as fast.
+    pub fn new(begins_at: Instant, speed: u32) -> Self {
         let machine = SystemClock::new();
-        Self { started_at: machine.now(), machine, speed: speed.max(1) }
+        Self { started_at: machine.now(), begins_at, machine, speed: speed.max(1) }
     }
 
-    /// Runs from `started_at` on, `speed` times as fast as the machine's clock.
     fn scaled(&self, machine_now: Instant) -> Instant {
-        self.started_at + (machine_now - self.started_at) * i32::try_from(self.speed).unwrap_or(i32::MAX)
+        self.begins_at + (machine_now - self.started_at) * i32::try_from(self.speed).unwrap_or(i32::MAX)
     }
 }
 
@@ -176,7 +176,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_scaled_clock_sleeps_an_hour_in_a_second_or_less() {
-        let clock = ScaledClock::new(36_000);
+        let clock = ScaledClock::new(DateTime::UNIX_EPOCH, 36_000);
         let at = clock.now() + Duration::from_secs(3600);
         clock.sleep_until(at).await;
         assert!(clock.now() >= at);

@@ -86,6 +86,20 @@ impl<A: Aggregate> CommandHandler<A> {
         Ok(answer)
     }
 
+    /// Reads and folds the stream if it is not at hand, so that the next command need not wait for that.
+    /// A failure shows when the command comes.
+    pub(crate) async fn warm(&self, id: &str) {
+        let Ok(stream) = stream_id::<A>(id) else { return };
+        let slot = self.cache.slot(id);
+        let mut slot = slot.lock().await;
+        if slot.is_none() {
+            let mut loaded = Loaded::default();
+            if self.reread(&stream, &mut loaded, Consistency::Any).await.is_ok() {
+                *slot = Some(loaded);
+            }
+        }
+    }
+
     /// As [`Self::handle`], for a decision that also looks at another ticket.
     pub(crate) async fn handle_related(
         &self,

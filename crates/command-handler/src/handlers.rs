@@ -149,6 +149,11 @@ impl Handlers {
         handled
     }
 
+    /// Reads a ticket's stream ahead of a command to it.
+    pub async fn warm(&self, ticket: TicketId) {
+        self.tickets.warm(&ticket.to_string()).await;
+    }
+
     /// Frees the time that a technician's schedule keeps for a ticket.
     pub async fn release_visit(
         &self,

@@ -6,11 +6,14 @@
 //! - [`table`](mod@table): one line an event, field by field.
 //! - [`wire`](mod@wire): how a field's value becomes its wire form.
 //! - [`upcast`](mod@upcast): what older writers wrote, in today's words.
+//! - [`Chain`] checks each stream's chain of hashes, [`ExportWriter`] and [`ExportReader`] carry a whole log as a file.
 //! - [`readable`](mod@readable): a commit as JSON or a line of text, for people.
 //!
 //! This room knows no rule of the trade and does no IO. What it cannot understand it says so of, and guesses nothing.
 
+mod chain;
 mod commit;
+mod export;
 mod readable;
 mod table;
 mod upcast;
@@ -25,5 +28,7 @@ pub mod proto {
     include!(concat!(env!("OUT_DIR"), "/cuiban.log.v1.rs"));
 }
 
+pub use chain::{Chain, ChainFault};
 pub use commit::{Commit, CommitHash, DecodeError, Envelope, SCHEMA_VERSION, decode, encode, hash};
+pub use export::{EXPORT_MAGIC, ExportFault, ExportReader, ExportWriter, commit_id};
 pub use readable::{to_json, to_line};

@@ -230,6 +230,10 @@ impl Aggregate for Branch {
                 if staff == successor {
                     return Err(Rejection::NothingToChange);
                 }
+                let role = |id: &StaffId| self.staff.get(id).map(|member| member.role);
+                if role(&staff) == Some(Role::Technician) && role(&successor) != Some(Role::Technician) {
+                    return Err(Rejection::NotATechnician { staff: successor });
+                }
                 BranchEvent::StaffLeft { staff, successor }
             }
         };

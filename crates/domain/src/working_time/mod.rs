@@ -38,3 +38,4 @@ pub use hours::Hours;
 pub use official_days::{NotApplied, NotAppliedReason, OfficialDays};
 pub use preview::{CalendarPreview, MovedClock, PREVIEW_EXAMPLES_MAX, RunningClock, preview_calendar};
 pub use working_calendar::{DayKind, WorkingCalendar};
+pub use zone::local_instant;

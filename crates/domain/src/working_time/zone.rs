@@ -9,7 +9,7 @@ use std::{
     sync::{Arc, LazyLock, Mutex, PoisonError},
 };
 
-use chrono::{DateTime, NaiveDate, NaiveDateTime, Offset, TimeZone};
+use chrono::{DateTime, NaiveDate, NaiveDateTime, Offset, TimeZone, Utc};
 use chrono_tz::Tz;
 
 const PROBE_STEP_S: i64 = 86_400;
@@ -25,6 +25,14 @@ struct Era {
     offset_s: i64,
     /// What a local clock shows when the era ends.
     local_end_s: i64,
+}
+
+/// The instant of a local time as RFC 5545 reads it: a time in a gap has the offset before the gap, an
+/// ambiguous one is its first occurrence.
+pub fn local_instant(zone: Tz, local: NaiveDateTime) -> DateTime<Utc> {
+    let seconds = ZoneEras::of(zone).utc_s(local);
+    let subsecond_ns = local.and_utc().timestamp_subsec_nanos();
+    DateTime::from_timestamp(seconds, subsecond_ns).unwrap_or_else(|| local.and_utc())
 }
 
 /// A change of a zone's offset.
