@@ -68,7 +68,7 @@ impl Aggregate for Alert {
             return Ok(Vec::new());
         }
         let RecordAttempt { branch, channel, outcome } = command.clone();
-        let attempt = self.attempts(&channel) + 1;
+        let attempt = self.attempts(&channel).saturating_add(1);
         Ok(vec![AlertEvent::AlertAttempted { branch, channel, attempt, outcome }])
     }
 

@@ -66,12 +66,12 @@ impl Aggregate for Numbering {
         if command.count == 0 {
             return Err(Rejection::NothingToChange);
         }
-        Ok(vec![NumberingEvent::NumbersReserved { first: self.last + 1, count: command.count }])
+        Ok(vec![NumberingEvent::NumbersReserved { first: self.last.saturating_add(1), count: command.count }])
     }
 
     fn evolve(&mut self, event: &NumberingEvent, _: Happened) {
         let NumberingEvent::NumbersReserved { first, count } = event;
-        self.last = first + count - 1;
+        self.last = first.saturating_add(count.saturating_sub(1));
     }
 
     fn branch(&self, _: &[NumberingEvent]) -> Option<BranchId> {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::aggregate::Instant;
 use crate::people::words;
-use crate::sla::{Limit, Notice};
+use crate::sla::{Limit, Notice, Rung};
 use crate::working_time::{WorkingCalendar, WorkingTimeError};
 
 words! {
@@ -82,6 +82,16 @@ impl Clock {
         )
     }
 
+    /// The notice to be issued when this clock's limit is broken.
+    ///
+    /// The first is repetition 0. When it was superseded (R40) and the limit is broken after all, the next one
+    /// is repetition 1: no identity is used twice (R61).
+    pub fn next_notice(&self) -> Notice {
+        let issued = self.notices.iter().filter(|notice| notice.rung == Rung::Breach).count();
+        let repetition = u32::try_from(issued).unwrap_or(u32::MAX);
+        Notice { clock: self.kind, cycle: self.cycle, rung: Rung::Breach, repetition }
+    }
+
     /// What is left of the limit when the clock (next) runs from `running_since`.
     pub fn left(&self) -> Duration {
         self.limit.span.duration().saturating_sub(self.consumed)
@@ -89,7 +99,7 @@ impl Clock {
 
     /// What is used up if the clock stops at `at`.
     pub fn consumed_at(&self, at: Instant, calendar: &WorkingCalendar) -> Duration {
-        self.consumed + self.limit.consumed(self.running_since, at, calendar)
+        self.consumed.saturating_add(self.limit.consumed(self.running_since, at, calendar))
     }
 
     /// The due instant if the clock goes on at `at` with this limit.

@@ -54,7 +54,8 @@ impl Ticket {
         if owes_visit {
             branch.technician(&command.to)?;
         }
-        if !owes_visit && self.handler.as_ref() != Some(&command.from) {
+        let owes_nothing = !owes_visit && self.handler.as_ref() != Some(&command.from);
+        if owes_nothing || command.from == command.to {
             return Err(Rejection::NothingToChange);
         }
         let (from, to, reason) = (command.from.clone(), command.to.clone(), command.reason.clone());

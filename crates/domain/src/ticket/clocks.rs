@@ -3,12 +3,14 @@
 //! Whatever a command does, the clocks that it touches obey the same four facts: meeting a limit at its due
 //! instant is in time (R38); a late entry that happened in time makes good (R40); a limit that was broken before
 //! the command took effect is urged in the same commit, so that no breach goes without its 催办 (R61); a paused
-//! clock cannot breach (R37).
+//! clock cannot breach (R37). A clock that begins or moves while the ticket is paused obeys them too.
+
+use std::time::Duration;
 
 use crate::aggregate::{Context, Instant};
 use crate::organisation::BranchView;
 use crate::rejection::Rejection;
-use crate::sla::{Clock, ClockKind, ClockState, Limit, Measure, Notice, Rung};
+use crate::sla::{Clock, ClockKind, ClockState, Limit, Measure};
 use crate::ticket::{DeadlineReason, Ticket, TicketEvent};
 use crate::working_time::WorkingTimeError;
 
@@ -37,25 +39,71 @@ impl<'a> ClockChange<'a> {
         }
     }
 
-    /// Starts a clock with a limit of its own (R32).
+    /// Starts a clock with a limit of its own (R32), unless this cycle has it: no identity comes twice (R61).
     pub(super) fn start_with(&mut self, kind: ClockKind, limit: Limit, at: Instant) -> Result<(), Rejection> {
+        if self.is_started(kind) {
+            return Ok(());
+        }
         let due_at = limit.due_at(at, limit.span.duration(), self.branch.calendar).map_err(not_computable)?;
-        let basis = self.branch.basis.clone();
-        let cycle = self.ticket.cycle;
+        let clock = Clock {
+            kind,
+            cycle: self.ticket.cycle,
+            limit,
+            started_at: at,
+            consumed: Duration::ZERO,
+            running_since: at,
+            state: ClockState::Running { due_at },
+            notices: Vec::new(),
+        };
         self.events.push(TicketEvent::ClockStarted {
             clock: kind,
-            cycle,
+            cycle: clock.cycle,
             limit,
             started_at: at,
             due_at,
-            basis,
+            basis: self.branch.basis.clone(),
         });
+        self.stand_through_pauses(clock, due_at)
+    }
+
+    fn is_started(&self, kind: ClockKind) -> bool {
+        let cycle = self.ticket.cycle;
+        let runs = |clock: &Clock| {
+            clock.kind == kind && clock.cycle == cycle && clock.state != ClockState::Cancelled
+        };
+        let begins =
+            |event: &TicketEvent| matches!(event, TicketEvent::ClockStarted { clock, .. } if *clock == kind);
+        self.ticket.clocks.iter().any(runs) || self.events.iter().any(begins)
+    }
+
+    /// A clock that begins in the past, or while the work stands still, has the ticket's pauses too (R37).
+    fn stand_through_pauses(&mut self, mut clock: Clock, mut due_at: Instant) -> Result<(), Rejection> {
+        if clock.limit.measure != Measure::Working {
+            return Ok(());
+        }
+        for pause in &self.ticket.pauses {
+            if pause.until.is_some_and(|until| until <= clock.started_at) {
+                continue;
+            }
+            if pause.from > due_at {
+                break;
+            }
+            clock.consumed = self.stand_still(&clock, pause.from);
+            let Some(until) = pause.until else { break };
+            due_at = self.run_on(&clock, until)?;
+            clock.running_since = until;
+        }
         Ok(())
     }
 
-    /// What the clock waits for was done at `at`.
+    /// What clocks of this kind wait for was done at `at`.
     pub(super) fn fulfil(&mut self, kind: ClockKind, at: Instant) {
-        let Some(clock) = self.ticket.clock(kind) else { return };
+        for clock in self.ticket.clocks.iter().filter(|clock| clock.kind == kind) {
+            self.fulfil_one(clock, at);
+        }
+    }
+
+    fn fulfil_one(&mut self, clock: &Clock, at: Instant) {
         let (kind, cycle) = (clock.kind, clock.cycle);
         let met = |late_recorded| TicketEvent::ClockMet { clock: kind, cycle, met_at: at, late_recorded };
         match clock.state {
@@ -83,7 +131,9 @@ impl<'a> ClockChange<'a> {
         for clock in self.ticket.clocks.iter().filter(|clock| clock.limit.measure == Measure::Working) {
             match clock.state {
                 ClockState::Running { due_at } if at > due_at => self.breach(clock, due_at),
-                ClockState::Running { .. } => self.stand_still(clock, at),
+                ClockState::Running { .. } => {
+                    self.stand_still(clock, at);
+                }
                 ClockState::Breached { due_at, ended_at: None } if at <= due_at => {
                     self.stand_still(clock, at);
                     self.supersede(clock);
@@ -97,15 +147,7 @@ impl<'a> ClockChange<'a> {
     pub(super) fn resume(&mut self, at: Instant) -> Result<(), Rejection> {
         for clock in &self.ticket.clocks {
             if let ClockState::Paused { .. } = clock.state {
-                let due_at = clock.due_from(at, clock.limit, self.branch.calendar).map_err(not_computable)?;
-                let (basis, cycle) = (self.branch.basis.clone(), clock.cycle);
-                self.events.push(TicketEvent::ClockResumed {
-                    clock: clock.kind,
-                    cycle,
-                    resumed_at: at,
-                    due_at,
-                    basis,
-                });
+                self.run_on(clock, at)?;
             }
         }
         Ok(())
@@ -128,6 +170,10 @@ impl<'a> ClockChange<'a> {
             }
             ClockState::Running { .. } | ClockState::Paused { .. } => {
                 self.events.push(TicketEvent::ClockCancelled { clock: kind, cycle, cancelled_at: at });
+            }
+            ClockState::Breached { due_at, ended_at: None } if at <= due_at => {
+                self.events.push(TicketEvent::ClockCancelled { clock: kind, cycle, cancelled_at: at });
+                self.supersede(clock);
             }
             ClockState::Breached { ended_at: None, .. } => {
                 self.events.push(TicketEvent::BreachEnded { clock: kind, cycle, ended_at: at });
@@ -168,8 +214,19 @@ impl<'a> ClockChange<'a> {
                     basis,
                 });
             }
+            if let Some(due_at) = to {
+                self.stand_still_if_paused(clock, limit, due_at);
+            }
         }
         Ok(())
+    }
+
+    /// A wall clock whose new limit is working time joins the pause that the ticket is in (R37).
+    fn stand_still_if_paused(&mut self, clock: &Clock, limit: Limit, due_at: Instant) {
+        let turned = clock.limit.measure == Measure::Wall && limit.measure == Measure::Working;
+        if let Some(since) = self.ticket.paused_since.filter(|since| turned && *since <= due_at) {
+            self.stand_still(&Clock { limit, ..clock.clone() }, since);
+        }
     }
 
     /// The limit is broken: the breach and its 催办 in one breath (R60).
@@ -178,7 +235,7 @@ impl<'a> ClockChange<'a> {
         let late_by = (self.context.now - due_at).to_std().unwrap_or_default();
         self.events.push(TicketEvent::SlaBreached { clock: kind, cycle, due_at });
         self.events.push(TicketEvent::ExpediteNoticeIssued {
-            notice: Notice { clock: kind, cycle, rung: Rung::Breach, repetition: 0 },
+            notice: clock.next_notice(),
             due_at,
             addressee: self.ticket.owes(kind),
             informed: self.branch.supervisors(),
@@ -186,18 +243,28 @@ impl<'a> ClockChange<'a> {
         });
     }
 
-    fn stand_still(&mut self, clock: &Clock, at: Instant) {
-        self.events.push(TicketEvent::ClockPaused {
-            clock: clock.kind,
-            cycle: clock.cycle,
-            paused_at: at,
-            consumed: clock.consumed_at(at, self.branch.calendar),
-        });
+    /// The clock stops, not before it began to run; answers what is used up.
+    fn stand_still(&mut self, clock: &Clock, at: Instant) -> Duration {
+        let paused_at = at.max(clock.running_since);
+        let consumed = clock.consumed_at(paused_at, self.branch.calendar);
+        let (kind, cycle) = (clock.kind, clock.cycle);
+        self.events.push(TicketEvent::ClockPaused { clock: kind, cycle, paused_at, consumed });
+        consumed
     }
 
+    /// The clock runs on, not before it stopped; answers the due instant.
+    fn run_on(&mut self, clock: &Clock, at: Instant) -> Result<Instant, Rejection> {
+        let resumed_at = at.max(clock.running_since);
+        let due_at = clock.due_from(resumed_at, clock.limit, self.branch.calendar).map_err(not_computable)?;
+        let (basis, cycle) = (self.branch.basis.clone(), clock.cycle);
+        self.events.push(TicketEvent::ClockResumed { clock: clock.kind, cycle, resumed_at, due_at, basis });
+        Ok(due_at)
+    }
+
+    /// Each breach has one notice, and the clock's last breach is the one that turns out to be none.
     fn supersede(&mut self, clock: &Clock) {
         let superseded =
-            clock.notices.iter().map(|notice| TicketEvent::ExpediteNoticeSuperseded { notice: *notice });
+            clock.notices.last().map(|notice| TicketEvent::ExpediteNoticeSuperseded { notice: *notice });
         self.events.extend(superseded);
     }
 }

@@ -40,12 +40,12 @@ impl Ticket {
         command: &CloseTicket,
         context: &Context<'_>,
     ) -> Result<Vec<TicketEvent>, Rejection> {
-        let case = self.working_case()?;
+        let case = self.working_case(context.occurred_at)?;
         let is_repair = case.kind == TicketKind::Repair;
         if is_repair && self.stage != Stage::Fixed {
             return Err(Rejection::NotYetFixed);
         }
-        check_order(context, self.not_before)?;
+        check_order(context, self.not_before.max(self.responded_at))?;
         let archived = is_repair.then_some(TicketEvent::WorkOrderArchived);
         let closing = self.closing_events(command.note.clone(), context)?;
         Ok(archived.into_iter().chain(closing).collect())
@@ -98,14 +98,17 @@ impl Ticket {
         check_order(context, self.not_before)?;
         let branch = context.organisation.branch(&case.branch)?;
         let reopened = TicketEvent::TicketReopened { cycle: self.cycle + 1, reason: command.reason.clone() };
-        let mut after = self.clone();
-        crate::Aggregate::evolve(&mut after, &reopened, context.happened());
+        let after = self.after([&reopened], context);
         let mut change = ClockChange::of(&after, context, &branch);
-        for kind in &branch.policy.restart_on_reopen {
+        let policy = branch.policy;
+        let answered_again = policy.restart_on_reopen.contains(&ClockKind::Response)
+            && policy.limit(ClockKind::Response, case.facts()).is_some();
+        for kind in &policy.restart_on_reopen {
             let applies = match kind {
                 ClockKind::Dispatch => self.needs_visit,
                 ClockKind::Response => true,
-                ClockKind::Resolution => case.kind != TicketKind::Repair,
+                // Where the customer is answered anew, the limit is set with the answer (R32).
+                ClockKind::Resolution => case.kind != TicketKind::Repair && !answered_again,
             };
             if applies {
                 change.start(*kind, context.occurred_at)?;

@@ -7,6 +7,8 @@ use crate::ticket::clocks::ClockChange;
 use crate::ticket::{DeadlineReason, Ticket, TicketEvent};
 
 /// Issue one expedite notice (催办单), if it is due and was not issued (R61).
+///
+/// Which one that is, the clock says: [`Clock::next_notice`](crate::sla::Clock::next_notice).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IssueExpediteNotice {
     /// Which one.
@@ -37,14 +39,17 @@ impl Ticket {
             return Ok(Vec::new());
         }
         match clock.state {
-            ClockState::Running { due_at } if context.now > due_at => {
+            ClockState::Running { due_at }
+                if context.now > due_at && command.notice == clock.next_notice() =>
+            {
                 let branch = context.organisation.branch(&case.branch)?;
                 let mut change = ClockChange::of(self, context, &branch);
                 change.breach(clock, due_at);
                 Ok(change.into_events())
             }
             ClockState::Running { due_at } => {
-                Err(Rejection::NotOverdue { clock: kind, due_at: Some(due_at) })
+                let due_at = Some(due_at).filter(|due_at| context.now <= *due_at);
+                Err(Rejection::NotOverdue { clock: kind, due_at })
             }
             _ => Err(Rejection::NotOverdue { clock: kind, due_at: None }),
         }
@@ -57,13 +62,10 @@ impl Ticket {
     ) -> Result<Vec<TicketEvent>, Rejection> {
         let case = self.open_case()?;
         let branch = context.organisation.branch(&case.branch)?;
-        let mut after = self.clone();
         let listed = case.district.as_ref().and_then(|district| branch.area_of(None, Some(district)).ok());
         let area_changed =
             listed.filter(|area| *area != case.area).map(|area| TicketEvent::AreaChanged { area });
-        if let Some(event) = &area_changed {
-            crate::Aggregate::evolve(&mut after, event, context.happened());
-        }
+        let after = self.after(&area_changed, context);
         let mut change = ClockChange::of(&after, context, &branch);
         change.retime(command.reason)?;
         Ok(area_changed.into_iter().chain(change.into_events()).collect())

@@ -6,7 +6,7 @@ use crate::aggregate::Context;
 use crate::ids::TicketId;
 use crate::rejection::Rejection;
 use crate::text::Line;
-use crate::ticket::clocks::ClockChange;
+use crate::ticket::clocks::{ClockChange, check_order};
 use crate::ticket::{Lifecycle, Ticket, TicketEvent};
 
 /// End this ticket in favour of another open one; its clocks are cancelled, its history stays.
@@ -33,6 +33,7 @@ impl Ticket {
         if !target_is_open {
             return Err(Rejection::MergeTargetNotOpen { into: command.into });
         }
+        check_order(context, self.not_before)?;
         let branch = context.organisation.branch(&case.branch)?;
         let mut change = ClockChange::of(self, context, &branch);
         change.cancel_all(context.occurred_at);

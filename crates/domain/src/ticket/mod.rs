@@ -8,6 +8,7 @@
 //! [`command`](TicketCommand) and [`event`](TicketEvent) list what there is, [`state`](Ticket) folds it, and each
 //! verb has a file with its command and its decision. [`clocks`] is the one place where clocks start and stop.
 
+mod case;
 mod clocks;
 mod command;
 mod event;

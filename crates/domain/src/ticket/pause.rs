@@ -45,11 +45,15 @@ impl Ticket {
         command: &PauseTicket,
         context: &Context<'_>,
     ) -> Result<Vec<TicketEvent>, Rejection> {
-        let case = self.working_case()?;
+        let case = self.open_case()?;
+        if let Some(since) = self.paused_since {
+            return Err(Rejection::TicketPaused { since });
+        }
         if self.stage == Stage::Fixed {
             return Err(Rejection::AlreadyFixed);
         }
-        check_order(context, self.not_before)?;
+        let last_resumed_at = self.pauses.last().and_then(|pause| pause.until);
+        check_order(context, self.not_before.max(last_resumed_at))?;
         let branch = context.organisation.branch(&case.branch)?;
         let mut change = ClockChange::of(self, context, &branch);
         change.pause(context.occurred_at);

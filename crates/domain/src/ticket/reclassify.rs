@@ -3,11 +3,12 @@
 use serde::{Deserialize, Serialize};
 
 use crate::aggregate::Context;
+use crate::organisation::BranchView;
 use crate::rejection::Rejection;
-use crate::sla::ClockKind;
+use crate::sla::{Clock, ClockKind, ClockState};
 use crate::text::Line;
-use crate::ticket::clocks::ClockChange;
-use crate::ticket::{Area, DeadlineReason, ServiceBasis, Ticket, TicketEvent, TicketKind, Urgency};
+use crate::ticket::clocks::{ClockChange, check_order};
+use crate::ticket::{Area, DeadlineReason, ServiceBasis, Stage, Ticket, TicketEvent, TicketKind, Urgency};
 
 /// Correct kind, urgency or area; what is left out stays.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -55,23 +56,55 @@ impl Ticket {
             return Err(Rejection::NothingToChange);
         }
         let reason = command.reason.clone();
+        check_order(context, self.cycle_began_at)?;
         let mut events = vec![TicketEvent::TicketReclassified { kind, urgency, area, needs_visit, reason }];
+        if kind == TicketKind::Repair && case.service_basis.is_none() {
+            events.push(TicketEvent::WorkOrderIssued { work_order: case.number.clone() });
+        }
         if urgency == Urgency::Emergency && case.urgency != Urgency::Emergency {
             events.push(TicketEvent::EmergencyRaised { supervisors: branch.supervisors() });
         }
-        let mut after = self.clone();
-        for event in &events {
-            crate::Aggregate::evolve(&mut after, event, context.happened());
-        }
+        let after = self.after(&events, context);
         let mut change = ClockChange::of(&after, context, &branch);
+        self.change_what_is_owed(&after, &mut change, context, &branch)?;
+        let changed = change.into_events();
+        let after = after.after(&changed, context);
+        let mut change = ClockChange::of(&after, context, &branch);
+        change.retime(DeadlineReason::Reclassified)?;
+        Ok([events, changed, change.into_events()].concat())
+    }
+
+    /// Cancels the clocks that the corrected ticket has no use for, and starts those that it lacks.
+    fn change_what_is_owed(
+        &self,
+        after: &Self,
+        change: &mut ClockChange<'_>,
+        context: &Context<'_>,
+        branch: &BranchView<'_>,
+    ) -> Result<(), Rejection> {
+        let at = context.occurred_at;
         let visit_clock = after.clock(ClockKind::Dispatch).filter(|clock| clock.cycle == after.cycle);
-        match (visit_clock, needs_visit) {
-            (Some(clock), false) => change.cancel(clock, context.occurred_at),
-            (None, true) => change.start(ClockKind::Dispatch, context.occurred_at)?,
-            _ => change.retime(DeadlineReason::Reclassified)?,
+        let restarted = self.cycle == 1 || branch.policy.restart_on_reopen.contains(&ClockKind::Dispatch);
+        match visit_clock {
+            Some(clock) if !after.needs_visit => change.cancel(clock, at),
+            _ if !after.needs_visit || after.stage >= Stage::Arrived => {}
+            // Owed all the while, as it turns out: the clock counts from its first start (R31).
+            Some(clock) if clock.state == ClockState::Cancelled => {
+                change.start(ClockKind::Dispatch, clock.started_at)?;
+            }
+            None if restarted || !self.needs_visit => change.start(ClockKind::Dispatch, at)?,
+            _ => {}
         }
-        events.extend(change.into_events());
-        Ok(events)
+        let was_repair = self.case()?.kind == TicketKind::Repair;
+        let resolution_runs = after.clock(ClockKind::Resolution).is_some_and(Clock::is_open);
+        if was_repair
+            && after.case()?.kind != TicketKind::Repair
+            && self.responded_at.is_some()
+            && !resolution_runs
+        {
+            change.start(ClockKind::Resolution, at)?;
+        }
+        Ok(())
     }
 
     pub(super) fn correct_service_basis(
@@ -79,7 +112,9 @@ impl Ticket {
         command: &CorrectServiceBasis,
         _: &Context<'_>,
     ) -> Result<Vec<TicketEvent>, Rejection> {
-        let from = self.open_case()?.service_basis.ok_or(Rejection::NotARepair)?;
+        let case = self.open_case()?;
+        let from =
+            case.service_basis.filter(|_| case.kind == TicketKind::Repair).ok_or(Rejection::NotARepair)?;
         if from == command.service_basis {
             return Err(Rejection::NothingToChange);
         }

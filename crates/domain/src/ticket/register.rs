@@ -10,7 +10,7 @@ use crate::people::{Customer, words};
 use crate::rejection::Rejection;
 use crate::sla::ClockKind;
 use crate::text::{Name, Note};
-use crate::ticket::clocks::ClockChange;
+use crate::ticket::clocks::{ClockChange, check_order};
 use crate::ticket::{Lifecycle, Ticket, TicketEvent};
 
 words! {
@@ -161,6 +161,7 @@ impl Ticket {
         if let Some(happened_at) = request.happened_at.filter(|at| *at > context.now) {
             return Err(Rejection::OccurredInFuture { occurred_at: happened_at, now: context.now });
         }
+        check_order(context, request.happened_at)?;
         let mut ticket = self.clone();
         let mut events = Vec::new();
         let mut record = |event: TicketEvent| {

@@ -33,7 +33,8 @@ impl Ticket {
         if let Some(responded_at) = self.responded_at {
             return Err(Rejection::AlreadyResponded { responded_at });
         }
-        check_order(context, Some(case.reported_at))?;
+        let asked_at = self.clock(ClockKind::Response).map(|clock| clock.started_at);
+        check_order(context, asked_at)?;
         let branch = context.organisation.branch(&case.branch)?;
         let mut change = ClockChange::of(self, context, &branch);
         change.fulfil(ClockKind::Response, context.occurred_at);

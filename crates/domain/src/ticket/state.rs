@@ -1,13 +1,13 @@
 //! The folded ticket: what decisions need to know of its past.
 
 use crate::aggregate::{Aggregate, Class, Context, Happened, Instant};
-use crate::ids::{BranchId, Number, StaffId, TicketId};
-use crate::people::{Customer, Department, Party};
+use crate::ids::{BranchId, Number, StaffId};
+use crate::people::{Department, Party};
 use crate::rejection::Rejection;
-use crate::sla::{CaseFacts, Clock, ClockKind, ClockState};
-use crate::text::{Name, Note};
-use crate::ticket::register::{Area, CustomerLevel, ServiceBasis, TicketKind, Urgency};
+use crate::sla::{Clock, ClockKind, ClockState};
+use crate::ticket::case::Case;
 use crate::ticket::{TicketCommand, TicketEvent};
+use crate::working_time::Pause;
 
 /// Whether a ticket is there and open.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -39,25 +39,6 @@ pub enum Stage {
     Fixed,
 }
 
-/// What was told at registration, as far as it has a bearing on later decisions.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Case {
-    pub ticket: TicketId,
-    pub number: Number,
-    pub kind: TicketKind,
-    pub customer: Customer,
-    pub customer_level: CustomerLevel,
-    pub product_model: Name,
-    pub serial_number: Option<Name>,
-    pub description: Note,
-    pub reported_at: Instant,
-    pub branch: BranchId,
-    pub area: Area,
-    pub district: Option<Name>,
-    pub urgency: Urgency,
-    pub service_basis: Option<ServiceBasis>,
-}
-
 /// One ticket's state.
 #[derive(Clone, Debug, Default)]
 pub struct Ticket {
@@ -79,8 +60,12 @@ pub struct Ticket {
     pub needs_visit: bool,
     /// Every clock of every cycle, oldest first.
     pub clocks: Vec<Clock>,
+    /// When the present cycle began: the call, or its last reopening.
+    pub(super) cycle_began_at: Option<Instant>,
     /// When the last thing happened that later things cannot precede.
     pub(super) not_before: Option<Instant>,
+    /// When the work stood still, in order.
+    pub(super) pauses: Vec<Pause>,
     pub(super) case: Option<Box<Case>>,
 }
 
@@ -95,10 +80,25 @@ impl Ticket {
         if self.lifecycle == Lifecycle::Open { Ok(case) } else { Err(Rejection::TicketEnded) }
     }
 
-    /// The case of an open ticket whose work does not stand still.
-    pub(super) fn working_case(&self) -> Result<&Case, Rejection> {
+    /// The case of an open ticket whose work did not stand still at `at`.
+    pub(super) fn working_case(&self, at: Instant) -> Result<&Case, Rejection> {
         let case = self.open_case()?;
-        self.paused_since.map_or(Ok(case), |since| Err(Rejection::TicketPaused { since }))
+        let covers = |pause: &&Pause| pause.from <= at && pause.until.is_none_or(|until| at < until);
+        let pause = self.pauses.iter().find(covers);
+        pause.map_or(Ok(case), |pause| Err(Rejection::TicketPaused { since: pause.from }))
+    }
+
+    /// This ticket after these events of the decision at hand.
+    pub(super) fn after<'e>(
+        &self,
+        events: impl IntoIterator<Item = &'e TicketEvent>,
+        context: &Context<'_>,
+    ) -> Self {
+        let mut after = self.clone();
+        for event in events {
+            after.evolve(event, context.happened());
+        }
+        after
     }
 
     /// The branch that the ticket belongs to now.
@@ -137,6 +137,9 @@ impl Ticket {
                 if *kind == ClockKind::Response {
                     self.responded_at = None;
                 }
+                // One that was cancelled and is owed again begins anew under the same identity.
+                let before = self.clocks.iter().position(|one| one.kind == *kind && one.cycle == *cycle);
+                let notices = before.map(|index| self.clocks.remove(index).notices).unwrap_or_default();
                 self.clocks.push(Clock {
                     kind: *kind,
                     cycle: *cycle,
@@ -145,7 +148,7 @@ impl Ticket {
                     consumed: std::time::Duration::ZERO,
                     running_since: *started_at,
                     state: ClockState::Running { due_at: *due_at },
-                    notices: Vec::new(),
+                    notices,
                 });
             }
             E::ClockMet { clock, cycle, met_at, late_recorded } => {
@@ -198,21 +201,17 @@ impl Ticket {
         }
     }
 
-    fn end(&mut self, lifecycle: Lifecycle) {
-        self.lifecycle = lifecycle;
+    fn end_pause(&mut self, at: Instant) {
         self.paused_since = None;
-    }
-}
-
-impl Case {
-    /// What decides the case's limits.
-    pub(super) fn facts(&self) -> CaseFacts {
-        CaseFacts {
-            kind: self.kind,
-            urgency: self.urgency,
-            customer_level: self.customer_level,
-            area: self.area,
+        if let Some(pause) = self.pauses.last_mut() {
+            pause.until = pause.until.or(Some(at.max(pause.from)));
         }
+    }
+
+    fn end(&mut self, lifecycle: Lifecycle, at: Instant) {
+        self.lifecycle = lifecycle;
+        self.end_pause(at);
+        self.not_before = Some(at);
     }
 }
 
@@ -225,7 +224,12 @@ impl Aggregate for Ticket {
         if context.occurred_at > context.now {
             return Err(Rejection::OccurredInFuture { occurred_at: context.occurred_at, now: context.now });
         }
-        command.decide(self, context)
+        match self.case.as_deref().map(|case| case.reported_at) {
+            Some(not_before) if context.occurred_at < not_before => {
+                Err(Rejection::OccurredTooEarly { occurred_at: context.occurred_at, not_before })
+            }
+            _ => command.decide(self, context),
+        }
     }
 
     fn evolve(&mut self, event: &TicketEvent, happened: Happened) {
@@ -236,7 +240,7 @@ impl Aggregate for Ticket {
                 self.lifecycle = Lifecycle::Open;
                 self.cycle = 1;
                 self.needs_visit = *needs_visit;
-                self.not_before = Some(*reported_at);
+                (self.cycle_began_at, self.not_before) = (Some(*reported_at), Some(*reported_at));
             }
             E::CustomerResponded { .. } => self.responded_at = Some(happened.occurred_at),
             E::TechnicianDispatched { technician, .. } => {
@@ -252,15 +256,15 @@ impl Aggregate for Ticket {
                 self.stage = Stage::Fixed;
                 self.not_before = Some(happened.occurred_at);
             }
-            E::TicketPaused { .. } => self.paused_since = Some(happened.occurred_at),
-            E::TicketResumed => {
-                self.paused_since = None;
-                self.not_before = Some(happened.occurred_at);
+            E::TicketPaused { .. } => {
+                self.paused_since = Some(happened.occurred_at);
+                self.pauses.push(Pause { from: happened.occurred_at, until: None });
             }
+            E::TicketResumed => self.end_pause(happened.occurred_at),
             E::TicketReclassified { kind, urgency, area, needs_visit, .. } => {
                 self.needs_visit = *needs_visit;
                 if let Some(case) = self.case.as_deref_mut() {
-                    (case.kind, case.urgency, case.area) = (*kind, *urgency, *area);
+                    case.reclassify(*kind, *urgency, *area);
                 }
             }
             E::AreaChanged { area } => {
@@ -287,12 +291,14 @@ impl Aggregate for Ticket {
                     (case.branch, case.area, case.district) = (to.clone(), *area, None);
                 }
             }
-            E::TicketMerged { .. } => self.end(Lifecycle::Merged),
-            E::TicketCancelled { .. } => self.end(Lifecycle::Cancelled),
-            E::TicketClosed { .. } => self.end(Lifecycle::Closed),
+            E::TicketMerged { .. } => self.end(Lifecycle::Merged, happened.occurred_at),
+            E::TicketCancelled { .. } => self.end(Lifecycle::Cancelled, happened.occurred_at),
+            E::TicketClosed { .. } => self.end(Lifecycle::Closed, happened.occurred_at),
             E::TicketReopened { cycle, .. } => {
                 (self.lifecycle, self.stage, self.cycle) = (Lifecycle::Open, Stage::Waiting, *cycle);
-                (self.technician, self.not_before) = (None, Some(happened.occurred_at));
+                self.technician = None;
+                let began_at = Some(happened.occurred_at);
+                (self.cycle_began_at, self.not_before) = (began_at, began_at);
             }
             E::WorkOrderIssued { .. } | E::WorkOrderArchived | E::EmergencyRaised { .. } => {}
             clock_event => self.evolve_clock(clock_event),
@@ -320,46 +326,5 @@ impl Aggregate for Ticket {
         } else {
             Class::Case
         }
-    }
-}
-
-impl Case {
-    fn from_registration(event: &TicketEvent) -> Option<Self> {
-        let TicketEvent::TicketRegistered {
-            ticket,
-            number,
-            kind,
-            customer,
-            customer_level,
-            product_model,
-            serial_number,
-            description,
-            reported_at,
-            branch,
-            area,
-            district,
-            urgency,
-            service_basis,
-            ..
-        } = event.clone()
-        else {
-            return None;
-        };
-        Some(Self {
-            ticket,
-            number,
-            kind,
-            customer,
-            customer_level,
-            product_model,
-            serial_number,
-            description,
-            reported_at,
-            branch,
-            area,
-            district,
-            urgency,
-            service_basis,
-        })
     }
 }

@@ -47,8 +47,7 @@ impl Ticket {
             reason: command.reason.clone(),
             summary: Box::new(self.summary()?),
         };
-        let mut after = self.clone();
-        crate::Aggregate::evolve(&mut after, &transferred, context.happened());
+        let after = self.after([&transferred], context);
         let mut change = ClockChange::of(&after, context, &branch);
         change.retime(DeadlineReason::Transferred)?;
         Ok([vec![transferred], change.into_events()].concat())

@@ -68,7 +68,7 @@ impl Ticket {
         command: &DispatchTechnician,
         context: &Context<'_>,
     ) -> Result<Vec<TicketEvent>, Rejection> {
-        let case = self.working_case()?;
+        let case = self.working_case(context.occurred_at)?;
         if !self.needs_visit {
             return Err(Rejection::NoVisitNeeded);
         }
@@ -100,7 +100,7 @@ impl Ticket {
         _: &ArriveAtCustomer,
         context: &Context<'_>,
     ) -> Result<Vec<TicketEvent>, Rejection> {
-        let case = self.working_case()?;
+        let case = self.working_case(context.occurred_at)?;
         let technician = match (self.stage, &self.technician) {
             (Stage::Dispatched, Some(technician)) => technician.clone(),
             (Stage::Waiting, _) | (Stage::Dispatched, None) => {
@@ -123,7 +123,7 @@ impl Ticket {
         command: &FixOnSite,
         context: &Context<'_>,
     ) -> Result<Vec<TicketEvent>, Rejection> {
-        let case = self.working_case()?;
+        let case = self.working_case(context.occurred_at)?;
         if case.kind != TicketKind::Repair {
             return Err(Rejection::NotARepair);
         }
