@@ -1,0 +1,33 @@
+# One door for each thing one does here; `just` lists them.
+
+default:
+    @just --list
+
+# Format, lints, tests, docs: before each commit of substance.
+check:
+    tests/run
+
+# The tests alone.
+test:
+    tests/run quick
+
+# A working installation on this machine, at http://127.0.0.1:8080.
+run *args:
+    cargo run --release -- up {{args}}
+
+# Invented calls on a scaled clock: limits run out within the minute.
+demo *args:
+    cargo run --release -- up --demo {{args}}
+
+# Lint the wire schema, and compare it with the last tagged one.
+proto:
+    npx --yes @bufbuild/buf@1.75.0 lint proto
+    npx --yes @bufbuild/buf@1.75.0 breaking proto --against ".git#ref=HEAD,subdir=proto"
+
+# The table of figures, beside the machine's own limits.
+bench *args:
+    cargo run --release -- bench {{args}}
+
+# The crates' documentation.
+docs:
+    cargo doc --workspace --no-deps --open
