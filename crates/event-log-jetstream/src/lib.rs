@@ -1,1 +1,33 @@
 //! The log's promises kept on NATS JetStream.
+//!
+//! Appends go out as publishes that state what they expect of the whole stream; the broker is the judge.
+//! Reads of one stream are batched direct gets, confirmed by the stream's leader where it matters. Each
+//! subscription is fed by an ordered consumer of our own making, which is thrown away and made anew,
+//! from the last delivered position, at the first sign of a gap or of silence.
+//!
+//! ```text
+//!  append ─► publish cuiban.log.<kind>.<id>.<branch>.<class>, expecting cuiban.log.<kind>.<id>.> at n ─► answer
+//!  read_stream ─► DIRECT.GET in batches ─► (leader) STREAM.MSG.GET until there is no more
+//!  subscribe ─► consumer from cursor + 1 ─► pull ─► drop what is ≤ cursor or unwanted ─► subscriber
+//! ```
+//!
+//! This room never decodes a commit, never elects or replicates anything (the broker does), and never
+//! changes the settings of a stream that exists: it reports them.
+
+mod api;
+mod append;
+mod config;
+mod connect;
+mod consumer;
+mod feeder;
+mod log;
+mod read;
+mod settings;
+mod subject;
+#[cfg(feature = "test-server")]
+pub mod test_server;
+
+pub use config::{Config, Storage};
+pub use connect::{ConnectError, SERVER_VERSION_MIN};
+pub use log::JetStreamLog;
+pub use settings::{Setting, SettingsReport, SyncSetting};

@@ -1,0 +1,213 @@
+//! The broker's JSON requests, raw: what is asked, what comes back, and what it means when nothing does.
+//!
+//! Raw, and not the client library's own consumers and streams, because what we promise hangs on details
+//! that the library hides: its ordered consumers restart at the first message when they are recreated before
+//! their first delivery, it has no batched direct get, and it folds error codes together that we must tell apart.
+
+use std::time::Duration;
+
+use async_nats::client::{RequestError, RequestErrorKind};
+use async_nats::connection::State;
+use async_nats::{Client, HeaderMap, Message, Request};
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use cuiban_event_log::{BoxError, LogError};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+use crate::Config;
+use crate::config::millis;
+use crate::subject::Subjects;
+
+/// The broker's code for "no message found".
+pub(crate) const NO_MESSAGE: u64 = 10037;
+/// The broker's code for "stream not found".
+pub(crate) const NO_STREAM: u64 = 10059;
+
+/// One connection and the stream that we use through it.
+#[derive(Clone, Debug)]
+pub(crate) struct Broker {
+    pub(crate) client: Client,
+    pub(crate) config: Config,
+    pub(crate) subjects: Subjects,
+    /// Counts the connection's beginnings and ends.
+    pub(crate) turns: watch::Receiver<u64>,
+}
+
+/// What the broker says no with.
+#[derive(Clone, Debug, Deserialize, thiserror::Error)]
+#[error("the broker refuses: {description} (error {err_code})")]
+pub(crate) struct Refusal {
+    #[serde(default)]
+    pub(crate) err_code: u64,
+    #[serde(default)]
+    pub(crate) description: String,
+}
+
+/// A request has no useful answer.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CallError {
+    #[error("not connected to the broker")]
+    NotConnected,
+    #[error("the connection to the broker was lost before the answer came")]
+    ConnectionLost,
+    #[error("no answer from the broker")]
+    NoAnswer(#[source] RequestError),
+    #[error(transparent)]
+    Refused(Refusal),
+    #[error("the broker's answer is not understood")]
+    Malformed(#[source] serde_json::Error),
+}
+
+impl CallError {
+    /// Whether it is certain that nobody has received the request.
+    pub(crate) fn was_not_received(&self) -> bool {
+        match self {
+            Self::NotConnected => true,
+            Self::NoAnswer(error) => matches!(
+                error.kind(),
+                RequestErrorKind::NoResponders
+                    | RequestErrorKind::InvalidSubject
+                    | RequestErrorKind::MaxPayloadExceeded
+            ),
+            Self::ConnectionLost | Self::Refused(_) | Self::Malformed(_) => false,
+        }
+    }
+
+    pub(crate) fn code(&self) -> Option<u64> {
+        match self {
+            Self::Refused(refusal) => Some(refusal.err_code),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn attempting(self, attempted: &'static str) -> LogError {
+        unavailable(attempted, self)
+    }
+}
+
+pub(crate) fn unavailable(attempted: &'static str, source: impl Into<BoxError>) -> LogError {
+    LogError::Unavailable { attempted, source: source.into() }
+}
+
+/// An answer that is either a refusal or what was asked for.
+#[derive(Deserialize)]
+struct Envelope {
+    error: Option<Refusal>,
+}
+
+/// What `STREAM.INFO` and `STREAM.CREATE` answer.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct StreamInfo {
+    pub(crate) config: Value,
+    pub(crate) state: StreamState,
+    pub(crate) ts: DateTime<Utc>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct StreamState {
+    pub(crate) last_seq: u64,
+}
+
+/// What `STREAM.MSG.GET` answers.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Stored {
+    pub(crate) message: StoredMessage,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct StoredMessage {
+    pub(crate) subject: String,
+    pub(crate) seq: u64,
+    /// Base64; absent when empty.
+    #[serde(default)]
+    pub(crate) data: String,
+}
+
+impl Broker {
+    /// Whether the connection stands at this moment.
+    pub(crate) fn is_connected(&self) -> bool {
+        self.client.connection_state() == State::Connected
+    }
+
+    /// Sends a message and waits for its answer.
+    ///
+    /// While the connection is away the library keeps what it is given and sends it when it is back, long
+    /// after the caller was answered; so nothing is given to it then. What is under way when the connection
+    /// ends is not sent again and its answer does not come; so it is not waited for.
+    pub(crate) async fn request(
+        &self,
+        subject: String,
+        headers: Option<HeaderMap>,
+        payload: Bytes,
+        timeout: Duration,
+    ) -> Result<Message, CallError> {
+        let mut turns = self.turns.clone();
+        turns.mark_unchanged();
+        if !self.is_connected() {
+            return Err(CallError::NotConnected);
+        }
+        let mut request = Request::new().payload(payload).timeout(Some(timeout));
+        if let Some(headers) = headers {
+            request = request.headers(headers);
+        }
+        tokio::select! {
+            biased;
+            answer = self.client.send_request(subject, request) => answer.map_err(CallError::NoAnswer),
+            _ = turns.changed() => Err(CallError::ConnectionLost),
+        }
+    }
+
+    /// Asks the JetStream API.
+    pub(crate) async fn call<T: DeserializeOwned>(
+        &self,
+        verb: &str,
+        request: &Value,
+    ) -> Result<T, CallError> {
+        let payload = Bytes::from(request.to_string());
+        let timeout = self.config.request_timeout();
+        let answer = self.request(format!("$JS.API.{verb}"), None, payload, timeout).await?;
+        parse(&answer.payload)
+    }
+
+    /// The stream's settings, state and time, from its leader.
+    pub(crate) async fn stream_info(&self) -> Result<StreamInfo, CallError> {
+        self.call(&format!("STREAM.INFO.{}", self.config.stream), &json!({})).await
+    }
+
+    /// The first message from a sequence on that matches a subject, from the stream's leader.
+    pub(crate) async fn next_message(
+        &self,
+        from: u64,
+        subject: &str,
+    ) -> Result<Option<StoredMessage>, CallError> {
+        let request = json!({ "seq": from, "next_by_subj": subject });
+        match self.call::<Stored>(&format!("STREAM.MSG.GET.{}", self.config.stream), &request).await {
+            Ok(stored) => Ok(Some(stored.message)),
+            Err(error) if error.code() == Some(NO_MESSAGE) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// An API answer as what was asked for, or as a refusal.
+pub(crate) fn parse<T: DeserializeOwned>(payload: &[u8]) -> Result<T, CallError> {
+    let envelope: Envelope = serde_json::from_slice(payload).map_err(CallError::Malformed)?;
+    match envelope.error {
+        Some(refusal) => Err(CallError::Refused(refusal)),
+        None => serde_json::from_slice(payload).map_err(CallError::Malformed),
+    }
+}
+
+/// A duration as the broker's JSON wants it.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(transparent)]
+pub(crate) struct Nanos(u64);
+
+impl From<u32> for Nanos {
+    fn from(ms: u32) -> Self {
+        Self(u64::try_from(millis(ms).as_nanos()).unwrap_or(u64::MAX))
+    }
+}

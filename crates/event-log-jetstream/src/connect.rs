@@ -1,0 +1,232 @@
+//! Connecting: a server within a bounded time, new enough, with our stream on it and fit for our promises.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event};
+use serde_json::Value;
+use tokio::sync::watch;
+
+use crate::Config;
+use crate::api::{Broker, CallError, NO_STREAM, StreamInfo};
+use crate::config::millis;
+use crate::settings::{self, Setting};
+use crate::subject::Subjects;
+
+/// The first server version that checks an expectation over a wildcard subject.
+pub const SERVER_VERSION_MIN: (u32, u32) = (2, 12);
+
+/// Refusals that pass while a cluster is still coming up: no peers, no leader, no resources.
+const PASSING: [u64; 4] = [10005, 10008, 10009, 10023];
+
+/// The log cannot be connected to.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// No server answered in the time that the configuration gives.
+    #[error("connect to {servers}: no server answered within {waited:?}")]
+    Unreachable {
+        /// The servers asked.
+        servers: String,
+        /// For how long.
+        waited: Duration,
+        /// The last attempt's error.
+        #[source]
+        source: async_nats::ConnectError,
+    },
+    /// The servers, credentials or certificates given cannot be used.
+    #[error("connect to {servers}")]
+    Refused {
+        /// The servers asked.
+        servers: String,
+        /// Why.
+        #[source]
+        source: async_nats::ConnectError,
+    },
+    /// The credentials file cannot be read.
+    #[error("connect: read the credentials file")]
+    Credentials(#[source] std::io::Error),
+    /// The server is too old to check our expectations.
+    #[error("connect: nats-server {found} is too old, {}.{} is the least", SERVER_VERSION_MIN.0, SERVER_VERSION_MIN.1)]
+    TooOld {
+        /// The server's version.
+        found: String,
+    },
+    /// The stream can be neither found nor made.
+    #[error("connect: find or make the stream {stream}")]
+    Stream {
+        /// The stream's name.
+        stream: String,
+        /// Why.
+        #[source]
+        source: cuiban_event_log::BoxError,
+    },
+    /// The stream exists with settings under which the log's promises do not hold; it was not changed.
+    #[error("connect: the stream {stream} has other settings than the log needs: {}", list(.settings))]
+    Unfit {
+        /// The stream's name.
+        stream: String,
+        /// The settings concerned.
+        settings: Vec<Setting>,
+    },
+}
+
+/// A connection with its stream.
+pub(crate) async fn connect(config: Config) -> Result<Broker, ConnectError> {
+    let (counted, mut turns) = watch::channel(0);
+    let client = client(&config, counted).await?;
+    // The first beginning is told a little later; taken for a new one, it would cut the first requests short.
+    let told = tokio::time::timeout(config.request_timeout(), turns.changed()).await;
+    if !matches!(told, Ok(Ok(()))) {
+        tracing::debug!("the connection's beginning was not told");
+    }
+    let found = client.server_info().version;
+    if version(&found) < Some(SERVER_VERSION_MIN) {
+        return Err(ConnectError::TooOld { found });
+    }
+    let broker = Broker { client, subjects: Subjects::new(&config.prefix), config, turns };
+    let stream = broker.config.stream.to_string();
+    let info = match stream_info(&broker).await {
+        Ok(info) => info,
+        Err(source) => return Err(ConnectError::Stream { stream, source: source.into() }),
+    };
+    let differing: Vec<Setting> =
+        settings::compare(&broker, &info.config).into_iter().filter(|setting| !setting.holds()).collect();
+    for setting in &differing {
+        tracing::warn!(%stream, %setting, "the stream has another setting than we would give it");
+    }
+    let unfit: Vec<Setting> = differing.into_iter().filter(|setting| setting.needed).collect();
+    if unfit.is_empty() { Ok(broker) } else { Err(ConnectError::Unfit { stream, settings: unfit }) }
+}
+
+/// Connects, trying again until the configured time is over.
+async fn client(config: &Config, turns: watch::Sender<u64>) -> Result<Client, ConnectError> {
+    let options = options(config, turns).await?;
+    let servers = config.servers.join(", ");
+    let waited = millis(config.connect_ms_max);
+    let mut last = None;
+    let attempts = async {
+        loop {
+            match options.clone().connect(config.servers.as_slice()).await {
+                Ok(client) => return Ok(client),
+                Err(error) if is_hopeless(&error) => return Err(error),
+                Err(error) => last = Some(error),
+            }
+            tokio::time::sleep(millis(config.retry_delay_ms)).await;
+        }
+    };
+    match tokio::time::timeout(waited, attempts).await {
+        Ok(Ok(client)) => Ok(client),
+        Ok(Err(source)) => Err(ConnectError::Refused { servers, source }),
+        Err(_) => {
+            let source = last.unwrap_or_else(|| async_nats::ConnectError::new(ConnectErrorKind::TimedOut));
+            Err(ConnectError::Unreachable { servers, waited, source })
+        }
+    }
+}
+
+/// Whether trying again cannot help.
+fn is_hopeless(error: &async_nats::ConnectError) -> bool {
+    use ConnectErrorKind::{Authentication, AuthorizationViolation, ServerParse, Tls};
+    matches!(error.kind(), ServerParse | Authentication | AuthorizationViolation | Tls)
+}
+
+async fn options(config: &Config, turns: watch::Sender<u64>) -> Result<ConnectOptions, ConnectError> {
+    let mut options = match &config.credentials_file {
+        Some(file) => ConnectOptions::with_credentials_file(file).await.map_err(ConnectError::Credentials)?,
+        None => ConnectOptions::new(),
+    };
+    if let Some(file) = &config.root_certificates_file {
+        options = options.add_root_certificates(file.clone());
+    }
+    let delay_max = millis(config.reconnect_delay_ms_max);
+    let turns = Arc::new(turns);
+    let told = move |event| {
+        let turns = turns.clone();
+        async move {
+            if matches!(event, Event::Connected | Event::Disconnected) {
+                turns.send_modify(|count| *count += 1);
+            }
+            match event {
+                Event::Connected => tracing::debug!("connected to the broker"),
+                other => tracing::warn!(event = %other, "the broker's connection"),
+            }
+        }
+    };
+    Ok(options
+        .name("cuiban-event-log")
+        .connection_timeout(config.request_timeout())
+        .ping_interval(millis(config.ping_ms))
+        .reconnect_delay_callback(move |attempt| reconnect_delay(attempt).min(delay_max))
+        .event_callback(told))
+}
+
+/// At once, then after 20, 40, 80 … milliseconds.
+fn reconnect_delay(attempt: usize) -> Duration {
+    match attempt {
+        0 | 1 => Duration::ZERO,
+        attempt => Duration::from_millis(10 << attempt.min(12)),
+    }
+}
+
+/// The stream's info; the stream is made when there is none. A cluster that is coming up is waited for.
+async fn stream_info(broker: &Broker) -> Result<StreamInfo, CallError> {
+    let mut last = None;
+    let attempts = async {
+        loop {
+            match find_or_make(broker).await {
+                Err(error) if is_passing(&error) => last = Some(error),
+                answer => return answer,
+            }
+            tokio::time::sleep(millis(broker.config.retry_delay_ms)).await;
+        }
+    };
+    let answer = tokio::time::timeout(millis(broker.config.connect_ms_max), attempts).await;
+    answer.unwrap_or_else(|_| Err(last.unwrap_or(CallError::NotConnected)))
+}
+
+fn is_passing(error: &CallError) -> bool {
+    match error.code() {
+        Some(code) => PASSING.contains(&code),
+        None => matches!(error, CallError::NotConnected | CallError::ConnectionLost | CallError::NoAnswer(_)),
+    }
+}
+
+async fn find_or_make(broker: &Broker) -> Result<StreamInfo, CallError> {
+    match broker.stream_info().await {
+        Err(error) if error.code() == Some(NO_STREAM) => {}
+        answer => return answer,
+    }
+    let stream = &broker.config.stream;
+    match broker.call::<Value>(&format!("STREAM.CREATE.{stream}"), &settings::wanted(broker)).await {
+        Ok(_) => tracing::info!(%stream, "made the log's stream"),
+        // Somebody else may have made it meanwhile: what counts is what is there.
+        Err(error) => match broker.stream_info().await {
+            Ok(info) => return Ok(info),
+            Err(_) => return Err(error),
+        },
+    }
+    broker.stream_info().await
+}
+
+/// The first two numbers of a version.
+fn version(text: &str) -> Option<(u32, u32)> {
+    let mut numbers = text.split('.').map(|number| number.parse().ok());
+    Some((numbers.next()??, numbers.next()??))
+}
+
+fn list(settings: &[Setting]) -> String {
+    settings.iter().map(Setting::to_string).collect::<Vec<_>>().join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_compare_by_number() {
+        assert!(version("2.9.25") < Some(SERVER_VERSION_MIN));
+        assert!(version("2.12.0-RC.1") >= Some(SERVER_VERSION_MIN));
+        assert!(version("2.15.1") >= Some(SERVER_VERSION_MIN));
+        assert!(version("") < Some(SERVER_VERSION_MIN));
+    }
+}

@@ -1,0 +1,73 @@
+//! Three servers: what replication could break, and the death of the stream's leader.
+
+#![expect(clippy::unwrap_used, reason = "a test ends where its helper fails")]
+
+mod support;
+
+use std::sync::Arc;
+
+use cuiban_event_log::{EventLog, Filter, Position, conformance};
+use cuiban_event_log_jetstream::test_server::NatsCluster;
+use cuiban_event_log_jetstream::{Config, JetStreamLog};
+use serde_json::Value;
+use support::{append_through_everything, heard, token, until};
+use tokio::task::JoinSet;
+
+/// A log of its own on the cluster: each fact wants a fresh one.
+async fn fresh(cluster: &NatsCluster, name: &str) -> Arc<JetStreamLog> {
+    let (prefix, stream) = (token(name), token(name));
+    let config = Config { prefix, stream, page_commits_max: 7, pull_commits_max: 5, ..cluster.config() };
+    Arc::new(JetStreamLog::connect(config).await.unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_replication_could_break_holds_on_three_servers() {
+    let cluster = NatsCluster::start().await;
+    conformance::exactly_one_of_64_racers_begins_a_stream(fresh(&cluster, "begin").await).await;
+    conformance::exactly_one_of_64_racers_continues_a_stream(fresh(&cluster, "continue").await).await;
+    conformance::the_expectation_covers_all_routes_of_a_stream(fresh(&cluster, "routes").await).await;
+    conformance::a_retry_never_stores_twice(fresh(&cluster, "retry").await).await;
+    conformance::a_commit_id_seen_elsewhere_does_not_matter(fresh(&cluster, "elsewhere").await).await;
+    conformance::many_writers_lose_and_double_nothing(fresh(&cluster, "writers").await).await;
+    conformance::a_stream_read_while_it_is_written_has_no_hole(fresh(&cluster, "holes").await).await;
+    conformance::a_leader_read_contains_what_was_acknowledged(fresh(&cluster, "leader").await).await;
+    conformance::a_subscription_says_when_it_has_caught_up(fresh(&cluster, "caught").await).await;
+    conformance::history_comes_first_then_what_is_appended(fresh(&cluster, "history").await).await;
+    conformance::subscribers_hear_many_writers_in_one_order(fresh(&cluster, "order").await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn subscriptions_and_writers_live_through_the_death_of_the_streams_leader() {
+    let mut cluster = NatsCluster::start().await;
+    let config = Config { append_ms_max: 2_000, request_ms_max: 2_000, ..cluster.config() };
+    let log = JetStreamLog::connect(config).await.unwrap();
+    let mut all = log.subscribe(Filter::everything(), Position::START).await.unwrap();
+    let mut writers = JoinSet::new();
+    for n in 0..4 {
+        writers.spawn(append_through_everything(log.clone(), format!("w{n}"), 100));
+    }
+    let mut positions = heard(&mut all, 100).await;
+    for _ in 0..2 {
+        let leader = leader(&cluster).await;
+        cluster.servers[leader].kill();
+        positions.extend(heard(&mut all, 100).await);
+        cluster.servers[leader].restart().await;
+    }
+    positions.extend(heard(&mut all, 100).await);
+    let mut acknowledged: Vec<Position> = writers.join_all().await.concat();
+    acknowledged.sort();
+    assert_eq!(positions, acknowledged, "each acknowledged commit once, in order, and no other");
+    assert_eq!(log.head().await.unwrap(), acknowledged[399]);
+}
+
+/// Which server leads the stream.
+async fn leader(cluster: &NatsCluster) -> usize {
+    let servers: Vec<String> = cluster.config().servers;
+    let client = async_nats::connect(servers).await.unwrap();
+    until(async || {
+        let answer = client.request("$JS.API.STREAM.INFO.CUIBAN", "".into()).await.ok()?;
+        let info: Value = serde_json::from_slice(&answer.payload).unwrap();
+        info["cluster"]["leader"].as_str()?.strip_prefix("test-")?.parse().ok()
+    })
+    .await
+}
