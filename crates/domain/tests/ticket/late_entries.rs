@@ -1,0 +1,150 @@
+//! What is entered later than it happened: R2, R40, R61.
+
+use cuiban_domain::Rejection;
+use cuiban_domain::sla::ClockState;
+
+use crate::story::{Story, at, given, late};
+use crate::words::*;
+
+/// Due at 16:00, with T1 on the way since 10:00.
+fn under_way() -> Story {
+    given([at("03-04 09:00", repair()), at("03-04 09:10", respond()), at("03-04 10:00", dispatch("T1"))])
+}
+
+fn urged() -> Story {
+    under_way().when(at("03-04 16:00:00.000001", issue(Dispatch, 1))).then(breach(
+        Dispatch,
+        "03-04 16:00",
+        person("T1"),
+    ))
+}
+
+#[test]
+fn r2_both_times_of_a_late_entry_are_kept() {
+    under_way().when(late("03-04 14:10", "03-04 15:30", arrive())).then_clocks([met(
+        Dispatch,
+        "03-04 14:10",
+        false,
+    )]);
+}
+
+#[test]
+fn r40_in_time_but_entered_after_the_due_instant_and_before_any_notice_is_met_without_one() {
+    under_way()
+        .when(late("03-04 16:00", "03-04 17:00", arrive()))
+        .then_clocks([met(Dispatch, "03-04 16:00", true)])
+        .when(at("03-04 17:01", issue(Dispatch, 1)))
+        .then_rejected(Rejection::NotOverdue { clock: Dispatch, due_at: None });
+}
+
+#[test]
+fn r40_in_time_but_entered_after_the_notice_supersedes_it() {
+    let story = urged()
+        .when(late("03-04 15:59", "03-04 17:00", arrive()))
+        .then_clocks([met(Dispatch, "03-04 15:59", true), superseded(Dispatch, 0)]);
+    // The notice stays in the history, and is not issued again.
+    assert_eq!(story.clock(Dispatch).notices, [notice(Dispatch, 1, 0)]);
+    story.when(at("03-04 17:01", issue(Dispatch, 1))).then_nothing();
+}
+
+#[test]
+fn r40_too_late_remains_too_late_whenever_it_is_entered() {
+    urged()
+        .when(late("03-04 16:30", "03-04 17:00", arrive()))
+        .then_clocks([ended(Dispatch, "03-04 16:30")])
+        .stands(
+            Dispatch,
+            ClockState::Breached { due_at: instant("03-04 16:00"), ended_at: Some(instant("03-04 16:30")) },
+        );
+}
+
+#[test]
+fn r61_a_late_arrival_that_the_watchdog_has_not_seen_is_urged_in_the_same_commit() {
+    let [breached, issued] = late_breach(Dispatch, "03-04 16:00", person("T1"));
+    under_way()
+        .when(late("03-04 16:30", "03-04 17:00", arrive()))
+        .then_clocks([breached, issued, ended(Dispatch, "03-04 16:30")])
+        .when(at("03-04 17:01", issue(Dispatch, 1)))
+        .then_nothing();
+}
+
+#[test]
+fn r40_a_late_answer_makes_good_too() {
+    let [breached, issued] = breach(Response, "03-05 09:00", customer_department());
+    given([at("03-04 09:00", complaint())])
+        .when(at("03-05 09:00:30", issue(Response, 1)))
+        .then([breached, issued])
+        .when(late("03-05 08:59", "03-05 10:00", respond()))
+        .then_clocks([met(Response, "03-05 08:59", true), superseded(Response, 0)]);
+}
+
+#[test]
+fn r40_a_pause_that_began_in_time_makes_good_too() {
+    let story = urged().when(late("03-04 15:00", "03-04 16:30", pause())).then_obeyed();
+    let story = story.stands(Dispatch, ClockState::Paused { since: instant("03-04 15:00") });
+    assert_eq!(story.history.last(), Some(&superseded(Dispatch, 0)));
+    assert_eq!(story.clock(Dispatch).left().as_secs(), 3600);
+}
+
+#[test]
+fn r61_a_limit_broken_after_all_gets_a_notice_of_its_own_and_none_twice() {
+    let story = urged()
+        .and([late("03-04 15:00", "03-04 16:30", pause()), at("03-05 09:00", resume())])
+        .due(Dispatch, "03-05 10:00");
+    let second = story.clock(Dispatch).next_notice();
+    assert_eq!(second, notice(Dispatch, 1, 1));
+    let issue_second = cuiban_domain::ticket::IssueExpediteNotice { notice: second };
+    let story = story
+        .when(at("03-05 10:01", issue(Dispatch, 1)))
+        .then_nothing()
+        .when(at("03-05 10:00", issue_second))
+        .then_rejected(Rejection::NotOverdue { clock: Dispatch, due_at: Some(instant("03-05 10:00")) })
+        .when(at("03-05 10:00:00.000001", issue_second))
+        .then_obeyed()
+        .when(at("03-05 10:02", issue_second))
+        .then_nothing();
+    assert_eq!(story.clock(Dispatch).notices, [notice(Dispatch, 1, 0), notice(Dispatch, 1, 1)]);
+    // An arrival before the second due instant supersedes the second notice; the first one was already.
+    story
+        .when(late("03-05 09:59", "03-05 11:00", arrive()))
+        .then_clocks([met(Dispatch, "03-05 09:59", true), superseded(Dispatch, 1)]);
+}
+
+#[test]
+fn r40_a_cancellation_that_came_in_time_makes_good_too() {
+    urged()
+        .when(late("03-04 15:00", "03-04 17:00", cancel()))
+        .then_clocks([cancelled(Dispatch, "03-04 15:00"), superseded(Dispatch, 0)]);
+}
+
+#[test]
+fn r2_an_arrival_before_a_pause_is_entered_during_the_pause_and_after_it() {
+    let paused = || under_way().and([at("03-04 14:30", pause())]);
+    paused().when(late("03-04 14:10", "03-04 15:30", arrive())).then_clocks([met(
+        Dispatch,
+        "03-04 14:10",
+        false,
+    )]);
+    let resumed = || paused().and([at("03-04 15:00", resume())]);
+    resumed().when(late("03-04 14:10", "03-04 15:30", arrive())).then_clocks([met(
+        Dispatch,
+        "03-04 14:10",
+        false,
+    )]);
+    resumed()
+        .when(late("03-04 14:45", "03-04 15:30", arrive()))
+        .then_rejected(Rejection::TicketPaused { since: instant("03-04 14:30") });
+}
+
+#[test]
+fn r36_a_late_correction_does_not_move_a_due_instant_that_has_passed() {
+    let suburban = cuiban_domain::ticket::ReclassifyTicket {
+        area: Some(cuiban_domain::ticket::Area::Suburban),
+        ..reclassify()
+    };
+    under_way()
+        .when(late("03-04 15:00", "03-04 16:10", suburban))
+        .then_clocks([])
+        .when(at("03-04 16:10", issue(Dispatch, 1)))
+        .then(late_breach(Dispatch, "03-04 16:00", person("T1")));
+}
