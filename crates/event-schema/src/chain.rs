@@ -44,10 +44,9 @@ impl Chain {
     /// Checks the next commit of a stream. After a fault the stream goes on from the commit that was found.
     pub fn check(&mut self, stream_kind: &str, stream_id: &str, bytes: &[u8]) -> Result<(), ChainFault> {
         let record = CommitRecord::decode(bytes).map_err(|error| ChainFault::Malformed(error.to_string()))?;
-        let last = self.streams.insert(
-            (stream_kind.to_owned(), stream_id.to_owned()),
-            (record.revision, hash(bytes)),
-        );
+        let last = self
+            .streams
+            .insert((stream_kind.to_owned(), stream_id.to_owned()), (record.revision, hash(bytes)));
         if (record.stream_kind.as_str(), record.stream_id.as_str()) != (stream_kind, stream_id) {
             return Err(ChainFault::WrongStream {
                 stored: format!("{stream_kind}/{stream_id}"),
@@ -55,8 +54,11 @@ impl Chain {
             });
         }
         let (revision, previous) = last.map_or((0, None), |(revision, hash)| (revision, Some(hash)));
-        if record.revision != revision + 1 {
-            return Err(ChainFault::WrongRevision { expected: revision + 1, found: record.revision });
+        if record.revision != revision.saturating_add(1) {
+            return Err(ChainFault::WrongRevision {
+                expected: revision.saturating_add(1),
+                found: record.revision,
+            });
         }
         match previous {
             Some(previous) if record.previous_hash == previous => Ok(()),

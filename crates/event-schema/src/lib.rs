@@ -32,3 +32,4 @@ pub use chain::{Chain, ChainFault};
 pub use commit::{Commit, CommitHash, DecodeError, Envelope, SCHEMA_VERSION, decode, encode, hash};
 pub use export::{EXPORT_MAGIC, ExportFault, ExportReader, ExportWriter, commit_id};
 pub use readable::{to_json, to_line};
+pub use table::{EVENT_NAMES, event_name};

@@ -36,9 +36,15 @@ macro_rules! table {
             }
         }
 
-        /// The names of all events, in the table's order.
-        #[cfg(test)]
-        pub(crate) const NAMES: &[&str] = &[$($(stringify!($event)),+),+];
+        /// The names of all events that this build knows, aggregate by aggregate.
+        pub const EVENT_NAMES: &[&str] = &[$($(stringify!($event)),+),+];
+
+        /// An event's name: its variant's, and its message's in `proto/`.
+        pub fn event_name(event: &Event) -> &'static str {
+            match event {
+                $($(Event::$aggregate($events::$event { .. }) => stringify!($event),)+)+
+            }
+        }
     };
 }
 
