@@ -1,4 +1,4 @@
-//! All read models of one process: one store, one subscription, decoded once.
+//! All read models of one process: one store, one subscription, each commit decoded once.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -6,12 +6,14 @@ use std::sync::Arc;
 use cuiban_event_log::{EventLog, Filter, Position};
 use tokio::sync::watch;
 
-use crate::{Config, ReadModels, StoreError};
+use crate::runner::FollowTask;
+use crate::store::Store;
+use crate::{Config, ReadModels, Scope, StoreError};
 
 /// How far following the log has come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
-    /// The last position that is folded.
+    /// The last position that every model has folded. Goes back when a damaged store is built anew.
     pub position: Position,
     /// The log's last position, as far as known.
     pub head: Position,
@@ -19,24 +21,33 @@ pub struct Progress {
     pub caught_up: bool,
 }
 
-/// The running read models.
+/// The running read models. Ends when it is stopped or dropped.
 #[derive(Debug)]
 pub struct Projector {
+    store: Store,
     models: ReadModels,
-    progress: watch::Receiver<Progress>,
+    task: FollowTask,
 }
 
-#[expect(clippy::unused_async, clippy::needless_pass_by_value, unused_variables, reason = "interim")]
 impl Projector {
-    /// Opens the store in `store_dir` and follows the log from there on. Queries answer
-    /// [`crate::ReadError::NotReady`] until they can be answered rightly.
+    /// Opens the store in `store_dir` and follows the log from where it is. Returns without waiting for the models:
+    /// queries answer [`crate::ReadError::NotReady`] until they can be answered rightly.
+    ///
+    /// A store that another process holds is refused; a damaged one is put aside and built anew.
     pub async fn start(
         log: Arc<dyn EventLog>,
         store_dir: &Path,
         filter: Filter,
         config: Config,
     ) -> Result<Self, StoreError> {
-        Ok(Self { models: ReadModels {}, progress: watch::Sender::default().subscribe() })
+        let (dir, store_config) = (store_dir.to_owned(), config.store.clone());
+        let opening = tokio::task::spawn_blocking(move || Store::open_with(dir, store_config));
+        let gone = |_| StoreError::Damaged { detail: "the task that opens the store is gone".to_owned() };
+        let store = opening.await.map_err(gone)??;
+        let (told, progress) = watch::channel(Progress::default());
+        let models = ReadModels::attach(&store, &Scope::of(&filter), &config, progress.clone());
+        let task = FollowTask::start(log, filter, &store, models.fed(), config, told);
+        Ok(Self { store, models, task })
     }
 
     /// The query handle.
@@ -46,9 +57,23 @@ impl Projector {
 
     /// How far the models have come.
     pub fn progress(&self) -> watch::Receiver<Progress> {
-        self.progress.clone()
+        self.models.changes()
     }
 
-    /// Stops following, syncs the store and closes it.
-    pub async fn stop(self) {}
+    /// Stops following and syncs the store. It is closed when the last [`ReadModels`] is gone.
+    pub async fn stop(self) {
+        let Self { store, models, task } = self;
+        task.stop().await;
+        let closing = tokio::task::spawn_blocking(move || {
+            if let Err(error) = store.flush() {
+                tracing::warn!(
+                    error = crate::store::chain(&error),
+                    "the store was not synced; it catches up"
+                );
+            }
+            drop((models, store));
+        });
+        // What was not synced is folded again.
+        let _ = closing.await;
+    }
 }

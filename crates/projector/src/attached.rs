@@ -1,0 +1,201 @@
+//! One model's trees in one open database: the one that is folded into, and an older one that may still answer.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use cuiban_event_log::{Position, StreamId};
+use serde::{Deserialize, Serialize};
+
+use crate::codec;
+use crate::parked::ParkedCommit;
+use crate::projection::{Projection, Row};
+use crate::rows_reader::RowsReader;
+use crate::scope::Scope;
+use crate::store::{Heartbeat, Opened, StoreError, Tree, bounded, row_digest};
+
+/// Where a model is, written in one batch with its rows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Meta {
+    /// The last position that is folded.
+    pub(crate) cursor: u64,
+    /// The sum of the digests of all rows, parked commits included, modulo 2^64.
+    pub(crate) digest: u64,
+    /// How many rows there are, parked commits included.
+    pub(crate) rows: u64,
+}
+
+/// The table of what is known of the tree itself; not part of the digest.
+const TREE_TABLE: u8 = 0;
+const META_KEY: &[u8] = &[TREE_TABLE, 0];
+const COMPLETE_KEY: &[u8] = &[TREE_TABLE, 1];
+const META_FORMAT: u8 = 1;
+
+impl Meta {
+    pub(crate) fn write_to(self, batch: &mut sled::Batch) -> Result<(), StoreError> {
+        batch.insert(META_KEY, codec::encode(META_FORMAT, &self).map_err(StoreError::codec)?);
+        Ok(())
+    }
+
+    fn read_from(tree: &Tree) -> Result<Self, StoreError> {
+        let bytes = tree.get(META_KEY)?;
+        let meta = bytes.map(|bytes| codec::decode(META_FORMAT, &bytes)).transpose();
+        Ok(meta.map_err(StoreError::codec)?.unwrap_or_default())
+    }
+}
+
+/// What the one that folds keeps at hand.
+#[derive(Debug, Default)]
+pub(crate) struct Writer {
+    pub(crate) meta: Meta,
+    /// The streams that are set aside, and how many of their commits.
+    pub(crate) parked: HashMap<StreamId, u64>,
+}
+
+/// A model's trees in one open database.
+#[derive(Debug)]
+pub(crate) struct Attached {
+    pub(crate) tree: Arc<Tree>,
+    /// An older version that answers until the present one is complete.
+    old: RwLock<Option<(u32, Arc<Tree>)>>,
+    /// Older versions that answer no more and are removed when the last query has let go of them.
+    retired: Mutex<Vec<(u32, Arc<Tree>)>>,
+    pub(crate) writer: Mutex<Writer>,
+    /// The rows are as they were written.
+    verified: AtomicBool,
+    /// The model has seen the whole log at least once.
+    complete: AtomicBool,
+}
+
+/// The name of a projection's tree.
+fn tree_name<P: Projection>(version: u32, scope: &Scope) -> String {
+    format!("{}@{version}#{scope}", P::NAME)
+}
+
+impl Attached {
+    /// Finds or makes the model's trees. Trees of other versions that nobody can use are removed.
+    pub(crate) fn attach<P: Projection>(opened: &Arc<Opened>, scope: &Scope) -> Result<Self, StoreError> {
+        let name = tree_name::<P>(P::VERSION, scope);
+        let tree = opened.tree(&name)?;
+        let meta = Meta::read_from(&tree)?;
+        let complete = tree.get(COMPLETE_KEY)?.is_some();
+        let old = if complete { None } else { old_version::<P>(opened, scope)? };
+        let old_name = old.as_ref().map(|(version, _)| tree_name::<P>(*version, scope));
+        for other in opened.tree_names()? {
+            let is_ours = other.starts_with(&format!("{}@", P::NAME));
+            if is_ours && other != name && Some(&other) != old_name.as_ref() {
+                opened.drop_tree(&other)?;
+            }
+        }
+        let mut parked = HashMap::new();
+        for row in RowsReader::new(&tree).walk::<ParkedCommit>(&crate::Key::new()) {
+            *parked.entry(row?.1.stream()).or_default() += 1;
+        }
+        Ok(Self {
+            tree: Arc::new(tree),
+            old: RwLock::new(old),
+            retired: Mutex::default(),
+            writer: Mutex::new(Writer { meta, parked }),
+            verified: AtomicBool::new(meta.rows == 0),
+            complete: AtomicBool::new(complete),
+        })
+    }
+
+    pub(crate) fn generation(&self) -> u64 {
+        self.tree.opened.generation
+    }
+
+    pub(crate) fn meta(&self) -> Meta {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner).meta
+    }
+
+    pub(crate) fn cursor(&self) -> Position {
+        Position::from_raw(self.meta().cursor)
+    }
+
+    /// Checks that the rows are those that were written: none missing, changed or left over.
+    pub(crate) fn verify(&self, wait: Duration) -> Result<(), StoreError> {
+        if self.verified.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let (tree, meta) = (self.tree.clone(), self.meta());
+        bounded("check the rows", wait, move |heartbeat| check(&tree, meta, heartbeat))?;
+        self.verified.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    /// The tree that answers queries, and its version; none before the model is whole.
+    pub(crate) fn serving(&self, version: u32) -> Option<(u32, Arc<Tree>)> {
+        if self.complete.load(Ordering::Acquire) {
+            return self.verified.load(Ordering::Acquire).then(|| (version, self.tree.clone()));
+        }
+        let old = self.old.read().unwrap_or_else(PoisonError::into_inner);
+        old.clone()
+    }
+
+    /// The model has seen everything: from now on it answers, and the old version is removed.
+    pub(crate) fn complete<P: Projection>(&self, scope: &Scope) -> Result<(), StoreError> {
+        if !self.complete.load(Ordering::Acquire) {
+            let mut batch = sled::Batch::default();
+            batch.insert(COMPLETE_KEY, &[META_FORMAT]);
+            self.tree.apply(batch)?;
+            self.complete.store(true, Ordering::Release);
+        }
+        let mut retired = self.retired.lock().unwrap_or_else(PoisonError::into_inner);
+        retired.extend(self.old.write().unwrap_or_else(PoisonError::into_inner).take());
+        let (unused, used) = std::mem::take(&mut *retired)
+            .into_iter()
+            .partition::<Vec<_>, _>(|(_, tree)| Arc::strong_count(tree) == 1);
+        *retired = used;
+        for (version, tree) in unused {
+            drop(tree);
+            self.tree.opened.drop_tree(&tree_name::<P>(version, scope))?;
+        }
+        Ok(())
+    }
+
+    /// Every row, parked commits included, byte for byte.
+    pub(crate) fn dump(&self) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
+        let rows = self.tree.range_from(&[TREE_TABLE + 1]);
+        rows.map(|row| row.map(|(key, value)| (key.to_vec(), value.to_vec()))).collect()
+    }
+}
+
+/// The latest complete version before the present one whose rows this build reads.
+fn old_version<P: Projection>(
+    opened: &Arc<Opened>,
+    scope: &Scope,
+) -> Result<Option<(u32, Arc<Tree>)>, StoreError> {
+    let names = opened.tree_names()?;
+    for version in (P::READABLE_SINCE..P::VERSION).rev() {
+        let name = tree_name::<P>(version, scope);
+        if !names.contains(&name) {
+            continue;
+        }
+        let tree = opened.tree(&name)?;
+        if tree.get(COMPLETE_KEY)?.is_some() {
+            return Ok(Some((version, Arc::new(tree))));
+        }
+    }
+    Ok(None)
+}
+
+fn check(tree: &Tree, meta: Meta, heartbeat: &Heartbeat) -> Result<(), StoreError> {
+    const ROWS_PER_BEAT: u64 = 256;
+    let (mut digest, mut rows) = (0_u64, 0_u64);
+    for row in tree.range_from(&[TREE_TABLE + 1]) {
+        let (key, value) = row?;
+        digest = digest.wrapping_add(row_digest(&key, &value));
+        rows += 1;
+        if rows.is_multiple_of(ROWS_PER_BEAT) {
+            heartbeat.beat();
+        }
+    }
+    if (digest, rows) != (meta.digest, meta.rows) {
+        return Err(StoreError::damaged(format!("{rows} rows are not the {} that were written", meta.rows)));
+    }
+    Ok(())
+}
+
+const _: () = assert!(ParkedCommit::TABLE == TREE_TABLE + 1);

@@ -1,0 +1,88 @@
+//! Commits that were set aside, kept whole so that they can be tried again.
+
+use bytes::Bytes;
+use cuiban_event_log::{Position, RecordedCommit, Route, StreamId, StreamVersion, Token};
+use serde::{Deserialize, Serialize};
+
+use crate::forms;
+use crate::projection::{Incoming, Row};
+
+/// A commit that was set aside because it, or an earlier one of its stream, could not be folded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParkedEntry {
+    /// The commit's position.
+    pub position: Position,
+    /// The commit's stream.
+    pub stream: StreamId,
+    /// What is wrong.
+    pub reason: String,
+}
+
+/// What became of parked commits that were tried again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Retried {
+    /// How many are folded now.
+    pub folded: usize,
+    /// How many are still set aside.
+    pub left: usize,
+}
+
+/// A parked commit as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ParkedCommit {
+    position: u64,
+    stream_kind: Token,
+    stream_id: Token,
+    version: u64,
+    branch: Token,
+    class: Token,
+    #[serde(with = "forms::block")]
+    payload: Vec<u8>,
+    pub(crate) reason: String,
+}
+
+impl Row for ParkedCommit {
+    const TABLE: u8 = 1;
+    const FORMAT: u8 = 1;
+}
+
+impl ParkedCommit {
+    pub(crate) fn new(recorded: &RecordedCommit, reason: String) -> Self {
+        let RecordedCommit { position, stream, version, route, payload } = recorded.clone();
+        Self {
+            position: position.raw(),
+            stream_kind: stream.kind,
+            stream_id: stream.id,
+            version: version.raw(),
+            branch: route.branch,
+            class: route.class,
+            payload: payload.to_vec(),
+            reason,
+        }
+    }
+
+    pub(crate) fn stream(&self) -> StreamId {
+        StreamId { kind: self.stream_kind.clone(), id: self.stream_id.clone() }
+    }
+
+    pub(crate) fn position(&self) -> Position {
+        Position::from_raw(self.position)
+    }
+
+    /// The commit as it came in.
+    pub(crate) fn incoming(&self) -> Incoming {
+        Incoming::decode(RecordedCommit {
+            position: self.position(),
+            stream: self.stream(),
+            version: StreamVersion::from_raw(self.version),
+            route: Route { branch: self.branch.clone(), class: self.class.clone() },
+            payload: Bytes::from(self.payload.clone()),
+        })
+    }
+}
+
+impl From<ParkedCommit> for ParkedEntry {
+    fn from(parked: ParkedCommit) -> Self {
+        Self { position: parked.position(), stream: parked.stream(), reason: parked.reason }
+    }
+}

@@ -1,0 +1,154 @@
+//! Questions about tickets.
+
+use std::time::Duration;
+
+use chrono::NaiveDate;
+use cuiban_domain::Instant;
+use cuiban_domain::ids::{BranchId, TicketId};
+use cuiban_domain::people::Phone;
+use cuiban_domain::text::Name;
+use cuiban_domain::ticket::TicketKind;
+use cuiban_event_schema::{DecodeError, to_json};
+use serde_json::Value;
+
+use super::paging::Wanted;
+use super::{ReadError, ReadModels};
+use crate::projections::repair_register::day_prefix;
+use crate::projections::tickets::{
+    ByBranch, ByNumber, ByPhone, Index, KnownBranch, OpenByBranch, branch_prefix, earlier_by, later,
+    number_key, phone_prefix, ticket_key,
+};
+use crate::projections::timelines::{TimelineRecord, timeline_prefix};
+use crate::rows::{
+    Page, Paged, RegisterLine, TicketFilter, TicketLifecycle, TicketRow, TimelineEntry, TimelineEvent,
+};
+use crate::rows_reader::RowsReader;
+use crate::{Key, StoreError};
+
+impl ReadModels {
+    /// A ticket by its id.
+    pub fn ticket(&self, ticket: TicketId) -> Result<Option<TicketRow>, ReadError> {
+        self.shared.tickets.query(|rows| rows.get(&ticket_key(ticket)))
+    }
+
+    /// A ticket by its number for people, `BX-202611-00042`.
+    pub fn ticket_by_number(&self, number: &str) -> Result<Option<TicketRow>, ReadError> {
+        self.shared.tickets.query(|rows| match rows.get::<ByNumber>(&number_key(number))? {
+            Some(Index(ticket)) => rows.get(&ticket_key(ticket)),
+            None => Ok(None),
+        })
+    }
+
+    /// Every commit of a ticket, oldest first; empty for an unknown ticket.
+    pub fn timeline(&self, ticket: TicketId) -> Result<Vec<TimelineEntry>, ReadError> {
+        let limit = self.shared.config.list_rows_max;
+        let records = self.shared.timelines.query(|rows| rows.scan(&timeline_prefix(ticket), None, limit))?;
+        let entries = records.iter().map(|(_, record): &(Key, TimelineRecord)| entry(record));
+        entries
+            .collect::<Result<_, _>>()
+            .map_err(|error| ReadError::Unavailable { detail: error.to_string() })
+    }
+
+    /// Tickets, the latest call first.
+    pub fn tickets(&self, filter: &TicketFilter, page: &Page) -> Result<Paged<TicketRow>, ReadError> {
+        let wanted = Wanted::of(page, &self.shared.config)?;
+        let needle = filter.text.as_ref().map(|text| text.to_lowercase());
+        let fits = |row: &TicketRow| {
+            filter.branch.as_ref().is_none_or(|branch| row.branch == *branch)
+                && filter.kind.is_none_or(|kind| row.kind == kind)
+                && (!filter.open_only || row.is_open())
+                && needle.as_ref().is_none_or(|needle| contains(row, needle))
+        };
+        self.shared.tickets.query(|rows| {
+            let row =
+                |ticket: TicketId| Ok(rows.get::<TicketRow>(&ticket_key(ticket))?.filter(|row| fits(row)));
+            if let Some(phone) = &filter.phone {
+                return wanted.page::<ByPhone, _>(rows, &[phone_prefix(phone)], |Index(ticket)| row(ticket));
+            }
+            let prefixes = branches(rows, filter.branch.as_ref())?;
+            if filter.open_only {
+                wanted.page::<OpenByBranch, _>(rows, &prefixes, |Index(ticket)| row(ticket))
+            } else {
+                wanted.page::<ByBranch, _>(rows, &prefixes, |Index(ticket)| row(ticket))
+            }
+        })
+    }
+
+    /// Calls that may be about the same thing as one of this customer at `at` (R5), the latest first. At most
+    /// [`crate::Config::duplicates_max`].
+    pub fn possible_duplicates(
+        &self,
+        phone: &Phone,
+        product: &Name,
+        kind: TicketKind,
+        at: Instant,
+        window: Duration,
+    ) -> Result<Vec<TicketRow>, ReadError> {
+        let same = |row: &TicketRow| {
+            let ended = matches!(row.lifecycle, TicketLifecycle::Cancelled | TicketLifecycle::Merged);
+            row.kind == kind && row.product_model == *product && !ended
+        };
+        let (oldest, latest) = (earlier_by(at, window), later(at, window));
+        self.shared.tickets.query(|rows| {
+            let prefix = phone_prefix(phone);
+            let from = prefix.clone().latest_first(latest);
+            let mut found = Vec::new();
+            for entry in rows.walk_from::<ByPhone>(&prefix, std::ops::Bound::Included(&from)) {
+                let (_, Index(ticket)) = entry?;
+                let Some(row) = rows.get::<TicketRow>(&ticket_key(ticket))? else { continue };
+                if row.reported_at < oldest || found.len() == self.shared.config.duplicates_max {
+                    break;
+                }
+                found.extend(Some(row).filter(same));
+            }
+            Ok(found)
+        })
+    }
+
+    /// The repair register (叫修登记簿) of a branch and a day of its zone, by number.
+    pub fn repair_register(&self, branch: &BranchId, day: NaiveDate) -> Result<Vec<RegisterLine>, ReadError> {
+        let (prefix, limit) = (day_prefix(branch, day), self.shared.config.list_rows_max);
+        let lines = self.shared.repair_register.query(|rows| rows.scan(&prefix, None, limit))?;
+        Ok(lines.into_iter().map(|(_, line)| line).collect())
+    }
+}
+
+/// The prefix of one branch, or of all that have tickets.
+pub(super) fn branches(rows: RowsReader<'_>, branch: Option<&BranchId>) -> Result<Vec<Key>, StoreError> {
+    match branch {
+        Some(branch) => Ok(vec![branch_prefix(branch)]),
+        None => rows.walk::<KnownBranch>(&Key::new()).map(|row| Ok(branch_prefix(&row?.1.0))).collect(),
+    }
+}
+
+fn contains(row: &TicketRow, needle: &str) -> bool {
+    let has = |text: &str| text.to_lowercase().contains(needle);
+    has(row.number.as_str())
+        || has(row.customer.name.as_str())
+        || row.customer.address.as_ref().is_some_and(|address| has(address.as_str()))
+        || has(row.product_model.as_str())
+        || row.serial_number.as_ref().is_some_and(|serial| has(serial.as_str()))
+        || has(row.description.as_str())
+}
+
+fn entry(record: &TimelineRecord) -> Result<TimelineEntry, DecodeError> {
+    let commit = cuiban_event_schema::decode(&record.payload)?;
+    let envelope = commit.envelope;
+    let happened = envelope.happened;
+    let json = to_json(&record.payload)?;
+    let events = json.get("events").and_then(Value::as_array).into_iter().flatten();
+    let event = |event: &Value| {
+        let (name, fields) = event.as_object()?.iter().next()?;
+        Some(TimelineEvent { name: name.clone(), fields: fields.clone() })
+    };
+    Ok(TimelineEntry {
+        revision: envelope.revision,
+        position: record.position,
+        commit_id: envelope.commit_id,
+        actor: envelope.actor.to_string(),
+        occurred_at: happened.occurred_at,
+        recorded_at: happened.recorded_at,
+        late_entry: happened.occurred_at < happened.recorded_at,
+        events: events.filter_map(event).collect(),
+    })
+}

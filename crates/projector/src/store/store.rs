@@ -1,0 +1,158 @@
+//! The store: one open database, replaced by an empty one when it is damaged.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::watch;
+
+use super::directory::Directory;
+use super::{Opened, StoreError};
+use crate::StoreConfig;
+
+/// A directory of read models, open for this process alone. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+/// A damaged directory that was put aside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Quarantined {
+    /// Where it is now.
+    pub path: PathBuf,
+    /// What was found.
+    pub detail: String,
+}
+
+#[derive(Debug)]
+struct Inner {
+    state: Mutex<State>,
+    /// The generation of the database in use, counted up with each replacement.
+    generation: watch::Sender<u64>,
+    directory: Arc<Directory>,
+    config: StoreConfig,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// None while no database could be opened.
+    opened: Option<Arc<Opened>>,
+    generation: u64,
+    quarantined: Vec<Quarantined>,
+}
+
+impl Store {
+    /// What [`Self::generations`] tells while no database is open.
+    pub(crate) const NO_GENERATION: u64 = 0;
+
+    /// Opens the store in `dir`, an empty one if there is none. A damaged one is put aside to `<dir>.damaged-<n>`,
+    /// and an empty one takes its place: see [`Self::quarantined`].
+    pub fn open(dir: impl AsRef<Path>) -> Result<Self, StoreError> {
+        Self::open_with(dir, StoreConfig::default())
+    }
+
+    /// As [`Self::open`], with limits of one's own.
+    pub fn open_with(dir: impl AsRef<Path>, config: StoreConfig) -> Result<Self, StoreError> {
+        let directory = Arc::new(Directory::lock(dir.as_ref())?);
+        let generation = watch::Sender::new(Self::NO_GENERATION);
+        let store =
+            Self { inner: Arc::new(Inner { state: Mutex::default(), generation, directory, config }) };
+        store.opened()?;
+        Ok(store)
+    }
+
+    /// Where the store lies.
+    pub fn dir(&self) -> &Path {
+        self.inner.directory.path()
+    }
+
+    /// The damaged directories that were put aside since the store was opened, the latest last.
+    pub fn quarantined(&self) -> Vec<Quarantined> {
+        self.state().quarantined.clone()
+    }
+
+    /// Returns when everything written is on the disk.
+    pub fn flush(&self) -> Result<(), StoreError> {
+        let opened = self.opened()?;
+        opened.flush().inspect_err(|error| self.failed(opened.generation, error))
+    }
+
+    pub(crate) fn config(&self) -> &StoreConfig {
+        &self.inner.config
+    }
+
+    /// The database in use. If there is none, because the disk refused, it is opened now.
+    pub(crate) fn opened(&self) -> Result<Arc<Opened>, StoreError> {
+        let mut state = self.state();
+        if let Some(opened) = &state.opened {
+            return Ok(opened.clone());
+        }
+        match self.open_database(&mut state) {
+            Err(StoreError::Damaged { detail }) => {
+                self.put_aside(&mut state, detail)?;
+                self.open_database(&mut state)
+            }
+            other => other,
+        }
+    }
+
+    /// Tells of each replacement of the database.
+    pub(crate) fn generations(&self) -> watch::Receiver<u64> {
+        self.inner.generation.subscribe()
+    }
+
+    /// The generation of the database in use.
+    pub(crate) fn generation(&self) -> u64 {
+        *self.inner.generation.borrow()
+    }
+
+    /// Acts on what somebody met in the database of this generation: damage puts it aside, a refusing disk closes
+    /// it until the next try. Does nothing if that was done already.
+    pub(crate) fn failed(&self, generation: u64, error: &StoreError) {
+        let mut state = self.state();
+        if state.opened.as_ref().is_none_or(|opened| opened.generation != generation) {
+            return;
+        }
+        if let StoreError::InUse { .. } | StoreError::Unwritable(_) | StoreError::Replaced = error {
+            return;
+        }
+        state.opened = None;
+        // Everyone lets go of the old database, so that it can be closed.
+        self.inner.generation.send_replace(Self::NO_GENERATION);
+        match error {
+            StoreError::Damaged { detail } => {
+                let replaced =
+                    self.put_aside(&mut state, detail.clone()).and_then(|()| self.open_database(&mut state));
+                if let Err(error) = replaced {
+                    tracing::error!(
+                        error = &error as &dyn std::error::Error,
+                        "no store of read models can be opened"
+                    );
+                }
+            }
+            // sled refuses everything after one refusal of the disk: only opening anew helps, at the next try.
+            _ => {}
+        }
+    }
+
+    fn put_aside(&self, state: &mut State, detail: String) -> Result<(), StoreError> {
+        let path = self.inner.directory.quarantine(self.inner.config.damaged_kept_max)?;
+        tracing::error!(detail, path = %path.display(), "a damaged store of read models was put aside");
+        state.quarantined.push(Quarantined { path, detail });
+        Ok(())
+    }
+
+    fn open_database(&self, state: &mut State) -> Result<Arc<Opened>, StoreError> {
+        let path = self.inner.directory.database()?;
+        let (directory, config) = (self.inner.directory.clone(), &self.inner.config);
+        let opened = Arc::new(Opened::open(&path, state.generation + 1, directory, config)?);
+        state.generation = opened.generation;
+        state.opened = Some(opened.clone());
+        self.inner.generation.send_replace(opened.generation);
+        Ok(opened)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.inner.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
