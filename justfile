@@ -19,10 +19,14 @@ run *args:
 demo *args:
     cargo run --release -- up --demo {{args}}
 
-# Lint the wire schema, and compare it with the last tagged one.
+# Lint the wire schema, and compare it with what was released.
 proto:
     npx --yes @bufbuild/buf@1.75.0 lint proto
-    npx --yes @bufbuild/buf@1.75.0 breaking proto --against ".git#ref=HEAD,subdir=proto"
+    npx --yes @bufbuild/buf@1.75.0 breaking proto --against proto/released.binpb
+
+# After an addition: what is written from now on is released, and never changed again.
+proto-release: proto
+    npx --yes @bufbuild/buf@1.75.0 build proto -o proto/released.binpb
 
 # The table of figures, beside the machine's own limits.
 bench *args:
