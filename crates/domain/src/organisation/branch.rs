@@ -151,7 +151,7 @@ commands!(BranchCommand {
     LeaveStaff,
 });
 
-/// A branch's state.
+/// A branch service office (服务中心 / 分公司) as its events left it.
 #[derive(Clone, Debug, Default)]
 pub struct Branch {
     /// Its id, once opened.

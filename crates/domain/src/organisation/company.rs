@@ -77,7 +77,7 @@ pub(super) use commands;
 
 commands!(CompanyCommand { SetCompanyCalendar, SetProvinceDays, SetPolicy, ListProducts });
 
-/// The company's state.
+/// The company (总公司) as its events left it.
 #[derive(Clone, Debug, Default)]
 pub struct Company {
     /// Weekly hours and national days; [`Company::calendar`] where none was set.

@@ -76,7 +76,7 @@ impl fmt::Display for Span {
     }
 }
 
-/// A length of time and the measure by which it is used up.
+/// How long something may take (时限): a length of time and the measure by which it is used up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Limit {

@@ -8,7 +8,7 @@ use crate::people::words;
 use crate::sla::ClockKind;
 
 words! {
-    /// A step of the escalation ladder (R62).
+    /// A step of the escalation ladder (升级, R62).
     Rung {
         /// Before the due instant.
         Warning = "warning",

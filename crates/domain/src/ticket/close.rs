@@ -26,7 +26,7 @@ pub struct CancelTicket {
     pub reason: Line,
 }
 
-/// The customer is back with the same thing (R39).
+/// The customer is back with the same thing (重开, R39).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ReopenTicket {

@@ -9,7 +9,7 @@ use crate::text::Line;
 use crate::ticket::clocks::{ClockChange, check_order};
 use crate::ticket::{Lifecycle, Ticket, TicketEvent};
 
-/// End this ticket in favour of another open one; its clocks are cancelled, its history stays.
+/// End this ticket in favour of another open one (合并); its clocks are cancelled, its history stays.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MergeTicket {

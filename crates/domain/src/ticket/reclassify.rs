@@ -10,7 +10,7 @@ use crate::text::Line;
 use crate::ticket::clocks::{ClockChange, check_order};
 use crate::ticket::{Area, DeadlineReason, ServiceBasis, Stage, Ticket, TicketEvent, TicketKind, Urgency};
 
-/// Correct kind, urgency or area; what is left out stays.
+/// Correct kind, urgency or area (更正); what is left out stays.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ReclassifyTicket {

@@ -39,7 +39,7 @@ pub enum Stage {
     Fixed,
 }
 
-/// One ticket's state.
+/// One ticket (工单) as its events left it.
 #[derive(Clone, Debug, Default)]
 pub struct Ticket {
     /// Whether it is there and open.

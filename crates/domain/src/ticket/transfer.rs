@@ -9,7 +9,7 @@ use crate::text::{Line, Name};
 use crate::ticket::clocks::ClockChange;
 use crate::ticket::{Area, DeadlineReason, Ticket, TicketEvent, TicketSummary};
 
-/// Hand a ticket to another branch.
+/// Hand a ticket to another branch (转派).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TransferTicket {
