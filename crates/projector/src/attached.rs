@@ -26,6 +26,9 @@ pub(crate) struct Meta {
     pub(crate) rows: u64,
 }
 
+/// A row's key and value as they are stored.
+pub type RawRow = (Vec<u8>, Vec<u8>);
+
 /// The table of what is known of the tree itself; not part of the digest.
 const TREE_TABLE: u8 = 0;
 const META_KEY: &[u8] = &[TREE_TABLE, 0];
@@ -156,7 +159,7 @@ impl Attached {
     }
 
     /// Every row, parked commits included, byte for byte.
-    pub(crate) fn dump(&self) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
+    pub(crate) fn dump(&self) -> Result<Vec<RawRow>, StoreError> {
         let rows = self.tree.range_from(&[TREE_TABLE + 1]);
         rows.map(|row| row.map(|(key, value)| (key.to_vec(), value.to_vec()))).collect()
     }

@@ -39,6 +39,7 @@ mod view;
 /// The first table that a projection's rows may have; the ones before are the model's own.
 pub const FIRST_TABLE: u8 = 16;
 
+pub use attached::RawRow;
 pub use codec::CodecError;
 pub use config::{Config, StoreConfig};
 pub use key::Key;

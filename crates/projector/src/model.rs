@@ -10,7 +10,7 @@ use std::time::Duration;
 use cuiban_event_log::{Position, StreamId};
 use tokio::sync::watch;
 
-use crate::attached::{Attached, Meta, Writer};
+use crate::attached::{Attached, Meta, RawRow, Writer};
 use crate::follow::Standing;
 use crate::key::Key;
 use crate::parked::{ParkedCommit, ParkedEntry, Retried};
@@ -220,7 +220,7 @@ impl<P: Projection> Model<P> {
     }
 
     /// Every row, indexes and parked commits included, byte for byte and in key order.
-    pub fn dump(&self) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
+    pub fn dump(&self) -> Result<Vec<RawRow>, StoreError> {
         self.with(Attached::dump)
     }
 

@@ -5,6 +5,7 @@ use std::ops::Bound;
 
 use bytes::Bytes;
 
+use crate::attached::RawRow;
 use crate::codec;
 use crate::key::Key;
 use crate::projection::Row;
@@ -152,7 +153,7 @@ impl Overlay {
         limit: usize,
     ) -> Result<Vec<Vec<u8>>, StoreError> {
         let mut stored = tree.range_from(prefix.max(from));
-        let mut next_stored = || -> Result<Option<(Vec<u8>, Vec<u8>)>, StoreError> {
+        let mut next_stored = || -> Result<Option<RawRow>, StoreError> {
             let Some(row) = stored.next() else { return Ok(None) };
             let (key, value) = row?;
             Ok(key.starts_with(prefix).then(|| (key.to_vec(), value.to_vec())))

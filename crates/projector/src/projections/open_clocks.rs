@@ -122,8 +122,8 @@ fn list(
     for gone in before.iter().filter(|old| !after.iter().any(|new| key(new) == key(old))) {
         view.remove::<OpenClock>(&key(gone))?;
     }
-    let changed = after.iter().filter(|new| !before.contains(new));
-    changed.map(|clock| view.put(&key(clock), clock)).collect()
+    let mut changed = after.iter().filter(|new| !before.contains(new));
+    changed.try_for_each(|clock| view.put(&key(clock), clock))
 }
 
 impl TicketClocks {

@@ -31,13 +31,13 @@ impl Wanted {
     /// The page of a list that lies under several prefixes, ordered by what the keys have behind them.
     ///
     /// `answer` makes an entry's row; an entry without one is left out.
-    pub(super) fn page<R: Row, T>(
+    pub(super) fn page<'a, R: Row + 'a, T>(
         &self,
-        rows: RowsReader<'_>,
+        rows: RowsReader<'a>,
         prefixes: &[Key],
         mut answer: impl FnMut(R) -> Result<Option<T>, StoreError>,
     ) -> Result<Paged<T>, StoreError> {
-        let mut merged = merged::<R>(rows, prefixes, self.after.as_deref())?;
+        let mut merged = Merged::<R>::begin(rows, prefixes, self.after.as_deref())?;
         let (mut found, mut looked_at) = (Vec::new(), 0);
         let mut last = None;
         while found.len() < self.limit && looked_at < self.looked_at_max {
@@ -51,40 +51,21 @@ impl Wanted {
     }
 }
 
+/// A walk through the entries under one prefix.
+type Walk<'a, R> = Box<dyn Iterator<Item = Result<(Key, R), StoreError>> + 'a>;
+
 /// Several sorted lists as one.
-struct Merged<I, R> {
-    lists: Vec<List<I, R>>,
+struct Merged<'a, R> {
+    lists: Vec<List<'a, R>>,
 }
 
-struct List<I, R> {
-    rest: I,
+struct List<'a, R> {
+    rest: Walk<'a, R>,
     prefix_length: usize,
     head: Option<(Place, R)>,
 }
 
-fn merged<'a, R: Row>(
-    rows: RowsReader<'a>,
-    prefixes: &[Key],
-    after: Option<&[u8]>,
-) -> Result<Merged<impl Iterator<Item = Result<(Key, R), StoreError>> + use<'a, R>, R>, StoreError> {
-    let mut lists = Vec::with_capacity(prefixes.len());
-    for prefix in prefixes {
-        let prefix_length = prefix.as_bytes().len();
-        let rest = match after {
-            Some(after) => {
-                let after = Key::from_bytes([prefix.as_bytes(), after].concat());
-                rows.walk_from(prefix, Bound::Excluded(&after))
-            }
-            None => rows.walk_from(prefix, Bound::Unbounded),
-        };
-        let mut list = List { rest, prefix_length, head: None };
-        list.advance()?;
-        lists.push(list);
-    }
-    Ok(Merged { lists })
-}
-
-impl<I: Iterator<Item = Result<(Key, R), StoreError>>, R> List<I, R> {
+impl<'a, R: Row + 'a> List<'a, R> {
     fn advance(&mut self) -> Result<Option<(Place, R)>, StoreError> {
         let next = self.rest.next().transpose()?;
         let place = |key: &Key| key.as_bytes().get(self.prefix_length..).unwrap_or_default().to_vec();
@@ -92,13 +73,24 @@ impl<I: Iterator<Item = Result<(Key, R), StoreError>>, R> List<I, R> {
     }
 }
 
-impl<I: Iterator<Item = Result<(Key, R), StoreError>>, R> Merged<I, R> {
+impl<'a, R: Row + 'a> Merged<'a, R> {
+    fn begin(rows: RowsReader<'a>, prefixes: &[Key], after: Option<&[u8]>) -> Result<Self, StoreError> {
+        let mut lists = Vec::with_capacity(prefixes.len());
+        for prefix in prefixes {
+            let prefix_length = prefix.as_bytes().len();
+            let after = after.map(|after| Key::from_bytes([prefix.as_bytes(), after].concat()));
+            let bound = after.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
+            let mut list = List { rest: Box::new(rows.walk_from(prefix, bound)), prefix_length, head: None };
+            list.advance()?;
+            lists.push(list);
+        }
+        Ok(Self { lists })
+    }
+
     fn next(&mut self) -> Result<Option<(Place, R)>, StoreError> {
+        let place = |list: &List<'a, R>| list.head.as_ref().map(|(place, _)| place.clone());
         let with_head = self.lists.iter_mut().filter(|list| list.head.is_some());
-        let first = with_head.min_by(|one, other| {
-            let place = |list: &List<I, R>| list.head.as_ref().map(|(place, _)| place.clone());
-            place(one).cmp(&place(other))
-        });
+        let first = with_head.min_by(|one, other| place(one).cmp(&place(other)));
         first.map_or(Ok(None), List::advance)
     }
 

@@ -13,11 +13,11 @@ mod digest;
 mod directory;
 mod error;
 mod opened;
-mod store;
+mod replace;
 
 pub(crate) use bounded::{Heartbeat, bounded, panic_text};
 pub(crate) use digest::row_digest;
 pub use error::StoreError;
 pub(crate) use error::chain;
 pub(crate) use opened::{Opened, Tree};
-pub use store::{Quarantined, Store};
+pub use replace::{Quarantined, Store};

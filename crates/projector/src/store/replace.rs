@@ -119,19 +119,12 @@ impl Store {
         state.opened = None;
         // Everyone lets go of the old database, so that it can be closed.
         self.inner.generation.send_replace(Self::NO_GENERATION);
-        match error {
-            StoreError::Damaged { detail } => {
-                let replaced =
-                    self.put_aside(&mut state, detail.clone()).and_then(|()| self.open_database(&mut state));
-                if let Err(error) = replaced {
-                    tracing::error!(
-                        error = &error as &dyn std::error::Error,
-                        "no store of read models can be opened"
-                    );
-                }
-            }
-            // sled refuses everything after one refusal of the disk: only opening anew helps, at the next try.
-            _ => {}
+        // After a refusal of the disk sled refuses everything: opening anew, at the next try, is all that helps.
+        let StoreError::Damaged { detail } = error else { return };
+        let replaced =
+            self.put_aside(&mut state, detail.clone()).and_then(|()| self.open_database(&mut state));
+        if let Err(error) = replaced {
+            tracing::error!(error = super::chain(&error), "no store of read models can be opened");
         }
     }
 
