@@ -86,18 +86,19 @@ impl<A: Aggregate> CommandHandler<A> {
         Ok(answer)
     }
 
-    /// Reads and folds the stream if it is not at hand, so that the next command need not wait for that.
-    /// A failure shows when the command comes.
-    pub(crate) async fn warm(&self, id: &str) {
-        let Ok(stream) = stream_id::<A>(id) else { return };
+    /// The stream's state as last seen from here, read if it is not at hand; `None` while the log is away.
+    ///
+    /// It may be out of date: whatever is decided on it is checked when it is appended.
+    pub(crate) async fn known(&self, id: &str) -> Option<A> {
+        let stream = stream_id::<A>(id).ok()?;
         let slot = self.cache.slot(id);
         let mut slot = slot.lock().await;
         if slot.is_none() {
             let mut loaded = Loaded::default();
-            if self.reread(&stream, &mut loaded, Consistency::Any).await.is_ok() {
-                *slot = Some(loaded);
-            }
+            self.reread(&stream, &mut loaded, Consistency::Any).await.ok()?;
+            *slot = Some(loaded);
         }
+        slot.as_ref().map(|loaded| loaded.state.clone())
     }
 
     /// As [`Self::handle`], for a decision that also looks at another ticket.

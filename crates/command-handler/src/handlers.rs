@@ -149,9 +149,9 @@ impl Handlers {
         handled
     }
 
-    /// Reads a ticket's stream ahead of a command to it.
-    pub async fn warm(&self, ticket: TicketId) {
-        self.tickets.warm(&ticket.to_string()).await;
+    /// A ticket as last seen from here, read if it is not at hand; `None` while the log is away.
+    pub async fn known_ticket(&self, ticket: TicketId) -> Option<Ticket> {
+        self.tickets.known(&ticket.to_string()).await
     }
 
     /// Frees the time that a technician's schedule keeps for a ticket.

@@ -1,1 +1,28 @@
-//! The deadline index and the 催办 loop: issues the command at the instant a limit is broken.
+//! The deadline index and the 催办 loop: a command goes out at the instant a limit is broken.
+//!
+//! In comes the log; out go commands, on the same road as anybody's. The cast:
+//!
+//! - [`DeadlineIndex`] knows every running and paused clock and which is due first.
+//! - [`Expediting`] waits for that one, issues its notice (R60), and moves due instants when calendar, policy or
+//!   area change (R36).
+//! - [`Succession`] passes on what a person owed who left (R6), and frees visits that are not needed any more.
+//! - [`ClockGuard`] holds the clock back when it runs ahead of the log's own time: early is worse than late.
+//! - [`Watchdog`] runs them in the background, each from a cursor of its own.
+//!
+//! This room computes no due instant, appends nothing by itself and alerts nobody. Two watchdogs are harmless.
+
+mod config;
+mod error;
+mod expediting;
+mod guard;
+mod index;
+mod service;
+mod succession;
+
+pub use config::Config;
+pub use error::WatchError;
+pub use expediting::{Expediting, Issued};
+pub use guard::ClockGuard;
+pub use index::{DeadlineIndex, DueClock};
+pub use service::{Status, Watchdog};
+pub use succession::Succession;

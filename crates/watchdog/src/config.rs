@@ -1,0 +1,43 @@
+//! The limits of the watchdog.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// Every limit that the watchdog keeps.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// How many notices are under way at once: a mass breach is drained in slices of this size.
+    pub notices_in_flight_max: usize,
+    /// How many tickets get their due instants looked at again between two slices of notices.
+    pub moves_in_flight_max: usize,
+    /// How many commits are taken from the log at a time.
+    pub batch_commits_max: usize,
+    /// The pause after the log was away, in milliseconds.
+    pub retry_delay_ms: u64,
+    /// How far the clock may run ahead of the log's own time before it is held back, in milliseconds.
+    /// `None` where the two are not the same time: a scaled clock.
+    pub clock_ahead_max_ms: Option<u64>,
+    /// How long an answer about the log's own time is good for, in milliseconds.
+    pub log_time_fresh_ms: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            notices_in_flight_max: 256,
+            moves_in_flight_max: 256,
+            batch_commits_max: 1024,
+            retry_delay_ms: 500,
+            clock_ahead_max_ms: Some(1_000),
+            log_time_fresh_ms: 2_000,
+        }
+    }
+}
+
+impl Config {
+    pub(crate) fn retry_delay(&self) -> Duration {
+        Duration::from_millis(self.retry_delay_ms)
+    }
+}

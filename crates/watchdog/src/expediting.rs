@@ -1,0 +1,219 @@
+//! The 催办 loop's work, one step at a time: fold what came, issue what is due, move what moved.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use cuiban_command_handler::{HandleError, Handlers};
+use cuiban_domain::ids::{BranchId, CommandId, TicketId};
+use cuiban_domain::organisation::{BranchEvent, CompanyEvent};
+use cuiban_domain::sla::{Clock, ClockState, Notice, Rung};
+use cuiban_domain::ticket::{DeadlineReason, IssueExpediteNotice, MoveDeadlines, Ticket, TicketCommand};
+use cuiban_domain::{Event, Instant};
+use cuiban_event_schema::Commit;
+use futures::StreamExt;
+use futures::stream::FuturesOrdered;
+use uuid::Uuid;
+
+use crate::{Config, DeadlineIndex, DueClock};
+
+/// The actor of what the watchdog asks for.
+const ACTOR: &str = "watchdog";
+
+/// Knows the open clocks, and asks for what is due.
+pub struct Expediting {
+    handlers: Arc<Handlers>,
+    config: Config,
+    index: DeadlineIndex,
+    moves: BTreeSet<(TicketId, DeadlineReason)>,
+}
+
+/// What one slice of due clocks came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Issued {
+    /// Notices that are in the log now, by us or by another watchdog.
+    pub notices: usize,
+    /// Clocks that turned out not to be overdue: met, paused or moved meanwhile.
+    pub not_overdue: usize,
+    /// Commands without an answer or refused by an absent log: to be tried again.
+    pub failed: usize,
+}
+
+impl Expediting {
+    /// Begins with these open clocks.
+    pub fn new(handlers: Arc<Handlers>, config: Config, index: DeadlineIndex) -> Self {
+        Self { handlers, config, index, moves: BTreeSet::new() }
+    }
+
+    /// The open clocks.
+    pub fn index(&self) -> &DeadlineIndex {
+        &self.index
+    }
+
+    /// How many tickets' due instants still have to be looked at again.
+    pub fn outstanding_moves(&self) -> usize {
+        self.moves.len()
+    }
+
+    /// Folds one commit: clocks into the index, changes of the organisation into moves to make (R36).
+    pub fn absorb(&mut self, commit: &Commit, branch: &BranchId) {
+        for event in &commit.events {
+            match event {
+                Event::Ticket(event) => {
+                    let Ok(ticket) = commit.envelope.stream_id.parse() else { continue };
+                    self.index.apply(ticket, branch, event);
+                    // Decided on an organisation that has changed since: as if the change had come after it.
+                    let outdated = DeadlineIndex::basis(event).is_some_and(|basis| {
+                        let organisation = self.handlers.directory().organisation();
+                        organisation.branch(branch).is_ok_and(|view| view.basis != basis)
+                    });
+                    if outdated {
+                        self.moves.insert((ticket, DeadlineReason::Policy));
+                    }
+                }
+                Event::Company(
+                    CompanyEvent::CompanyCalendarSet { .. } | CompanyEvent::ProvinceDaysSet { .. },
+                ) => {
+                    self.move_all(None, DeadlineReason::Calendar);
+                }
+                Event::Company(CompanyEvent::PolicySet { .. }) => self.move_all(None, DeadlineReason::Policy),
+                Event::Branch(BranchEvent::BranchHoursSet { .. }) => {
+                    self.move_all(Some(branch), DeadlineReason::Calendar);
+                }
+                Event::Branch(BranchEvent::BranchLimitsSet { .. }) => {
+                    self.move_all(Some(branch), DeadlineReason::Policy);
+                }
+                Event::Branch(BranchEvent::DistrictsListed { .. }) => {
+                    self.move_all(Some(branch), DeadlineReason::Area)
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn move_all(&mut self, branch: Option<&BranchId>, reason: DeadlineReason) {
+        let tickets = self.index.tickets(branch);
+        self.moves.extend(tickets.into_iter().map(|ticket| (ticket, reason)));
+    }
+
+    /// Issues a slice of the notices that are due at `now`, in the order of their due instants.
+    pub async fn issue_due(&mut self, now: Instant) -> Issued {
+        let due = self.index.overdue(now, self.config.notices_in_flight_max);
+        let tickets = self.known(due.iter().map(|clock| clock.ticket)).await;
+        // Polled in this order with their streams at hand, the appends reach the log in this order.
+        let pairs = due.iter().zip(&tickets);
+        let mut under_way: FuturesOrdered<_> =
+            pairs.map(|(due, ticket)| self.issue(*due, ticket.as_ref())).collect();
+        let mut results = Vec::with_capacity(due.len());
+        while let Some(result) = under_way.next().await {
+            results.push(result);
+        }
+        drop(under_way);
+        let mut issued = Issued::default();
+        for (clock, result) in due.into_iter().zip(results) {
+            let settled = match &result {
+                Ok(handled) => self.settle(clock, Some(handled)),
+                // A rule said no on the freshest state there is: the clock was met, paused or moved meanwhile.
+                Err(HandleError::Rejected(_)) => {
+                    let ticket = self.handlers.known_ticket(clock.ticket).await;
+                    self.settle(clock, ticket.as_ref())
+                }
+                Err(error) => {
+                    let error = error as &dyn std::error::Error;
+                    tracing::warn!(error, ticket = %clock.ticket, "催办 waits for the log");
+                    false
+                }
+            };
+            match (settled, result) {
+                (true, Ok(_)) => issued.notices += 1,
+                (true, Err(_)) => issued.not_overdue += 1,
+                (false, _) => issued.failed += 1,
+            }
+        }
+        issued
+    }
+
+    /// Brings the index in line with the ticket as it is after the attempt; `false` if the clock is overdue still.
+    ///
+    /// The ticket's own commits will say the same; said now, nothing is issued twice before they come.
+    fn settle(&mut self, due: DueClock, ticket: Option<&Ticket>) -> bool {
+        let Some(ticket) = ticket else { return false };
+        let clock = ticket.clocks.iter().find(|clock| clock.kind == due.clock && clock.cycle == due.cycle);
+        match (clock.map(|clock| clock.state), ticket.branch()) {
+            (Some(ClockState::Running { due_at }), _) if due_at == due.due_at => false,
+            (Some(ClockState::Running { due_at }), Some(branch)) => {
+                self.index.insert(due.ticket, branch, due.clock, due.cycle, Some(due_at));
+                true
+            }
+            (Some(ClockState::Paused { .. }), Some(branch)) => {
+                self.index.insert(due.ticket, branch, due.clock, due.cycle, None);
+                true
+            }
+            _ => {
+                self.index.remove(due.ticket, due.clock, due.cycle);
+                true
+            }
+        }
+    }
+
+    async fn issue(&self, due: DueClock, ticket: Option<&Ticket>) -> Result<Ticket, HandleError> {
+        let clock = ticket.and_then(|ticket| {
+            ticket.clocks.iter().find(|clock| clock.kind == due.clock && clock.cycle == due.cycle)
+        });
+        let first = Notice { clock: due.clock, cycle: due.cycle, rung: Rung::Breach, repetition: 0 };
+        let notice = clock.map_or(first, Clock::next_notice);
+        let command = TicketCommand::from(IssueExpediteNotice { notice });
+        self.send(due.ticket, &command, notice.command_id(due.ticket)).await
+    }
+
+    /// Has a slice of the outstanding due instants computed again; answers how many are still outstanding.
+    pub async fn move_some(&mut self) -> usize {
+        let slice: Vec<_> = self.moves.iter().take(self.config.moves_in_flight_max).copied().collect();
+        self.known(slice.iter().map(|(ticket, _)| *ticket)).await;
+        let mut under_way: FuturesOrdered<_> =
+            slice.iter().map(|(ticket, reason)| self.move_one(*ticket, *reason)).collect();
+        let mut done = Vec::with_capacity(slice.len());
+        while let Some(result) = under_way.next().await {
+            done.push(result);
+        }
+        drop(under_way);
+        for (key, result) in slice.into_iter().zip(done) {
+            match result {
+                // A ticket that has ended meanwhile has nothing to move.
+                Ok(()) | Err(HandleError::Rejected(_)) => {
+                    self.moves.remove(&key);
+                }
+                Err(error) => {
+                    tracing::warn!(error = &error as &dyn std::error::Error, ticket = %key.0, "a due instant waits for the log");
+                }
+            }
+        }
+        self.moves.len()
+    }
+
+    async fn move_one(&self, ticket: TicketId, reason: DeadlineReason) -> Result<(), HandleError> {
+        let command = TicketCommand::from(MoveDeadlines { reason });
+        let id = CommandId(self.handlers.new_id());
+        self.send(ticket, &command, id).await.map(drop)
+    }
+
+    async fn send(
+        &self,
+        ticket: TicketId,
+        command: &TicketCommand,
+        id: CommandId,
+    ) -> Result<Ticket, HandleError> {
+        let meta = self.handlers.own_meta(id, ACTOR).map_err(|_| cuiban_domain::Rejection::TicketNotFound)?;
+        Ok(self.handlers.ticket(ticket, command, &meta).await?.state)
+    }
+
+    /// The tickets as last seen, read side by side.
+    async fn known(&self, tickets: impl Iterator<Item = TicketId>) -> Vec<Option<Ticket>> {
+        let reads: FuturesOrdered<_> = tickets.map(|ticket| self.handlers.known_ticket(ticket)).collect();
+        reads.collect().await
+    }
+}
+
+/// An id for a command that a process sends because of one commit, the same each time it is sent.
+pub(crate) fn command_because_of(commit: CommandId, ticket: TicketId, purpose: &str) -> CommandId {
+    CommandId(Uuid::new_v5(&commit.0, format!("{purpose}/{ticket}").as_bytes()))
+}

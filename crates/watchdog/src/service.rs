@@ -1,0 +1,242 @@
+//! The watchdog in the background: two loops, each from a cursor of its own, each begun again when it fails.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use cuiban_command_handler::{Clock, Handlers};
+use cuiban_domain::Aggregate;
+use cuiban_domain::Instant;
+use cuiban_domain::ids::BranchId;
+use cuiban_domain::organisation::{Branch, Company};
+use cuiban_domain::ticket::Ticket;
+use cuiban_event_log::{EventLog, Filter, Pattern, Subscription, Token};
+use cuiban_projector::{Incoming, Key, Model, OpenClock, OpenClocks, Store};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::succession::Ownership;
+use crate::{ClockGuard, Config, DeadlineIndex, Expediting, Succession, WatchError};
+
+/// Just after a due instant: meeting the limit at the instant itself is in time (R38).
+const JUST_AFTER: Duration = Duration::from_micros(1);
+
+/// How the watchdog stands, for people and probes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Status {
+    /// Whether the log has been read to its end.
+    pub caught_up: bool,
+    /// How many clocks are open.
+    pub open_clocks: usize,
+    /// The first due instant.
+    pub next_due: Option<Instant>,
+    /// Whether the clock is held back because it runs ahead of the log's own time.
+    pub clock_suspect: bool,
+}
+
+/// A running watchdog.
+pub struct Watchdog {
+    stop: CancellationToken,
+    tasks: Vec<JoinHandle<()>>,
+    status: watch::Receiver<Status>,
+}
+
+impl Watchdog {
+    /// Starts watching; its read models are kept in `dir`.
+    pub fn start(handlers: Arc<Handlers>, log: Arc<dyn EventLog>, dir: &Path, config: Config) -> Self {
+        let stop = CancellationToken::new();
+        let (told, status) = watch::channel(Status::default());
+        let parts = Parts { handlers, log, config, stop: stop.clone() };
+        let expediting =
+            tokio::spawn(again_and_again(parts.clone(), dir.join("clocks"), move |parts, dir| {
+                let told = told.clone();
+                async move { expedite(&parts, &dir, &told).await }
+            }));
+        let succession =
+            tokio::spawn(again_and_again(parts, dir.join("ownership"), |parts, dir| async move {
+                succeed(&parts, &dir).await
+            }));
+        Self { stop, tasks: vec![expediting, succession], status }
+    }
+
+    /// How it stands.
+    pub fn status(&self) -> watch::Receiver<Status> {
+        self.status.clone()
+    }
+
+    /// Stops, and returns when nothing is under way any more.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        for task in self.tasks {
+            if let Err(error) = task.await {
+                tracing::error!(error = &error as &dyn std::error::Error, "a watchdog's loop ended badly");
+            }
+        }
+    }
+}
+
+#[derive(Clone)]
+struct Parts {
+    handlers: Arc<Handlers>,
+    log: Arc<dyn EventLog>,
+    config: Config,
+    stop: CancellationToken,
+}
+
+/// Runs a loop until it is stopped; what fails is said, and begun again after a pause.
+async fn again_and_again<F, R>(parts: Parts, dir: PathBuf, run: F)
+where
+    F: Fn(Parts, PathBuf) -> R,
+    R: Future<Output = Result<(), WatchError>>,
+{
+    while !parts.stop.is_cancelled() {
+        if let Err(error) = run(parts.clone(), dir.clone()).await {
+            tracing::error!(error = &error as &dyn std::error::Error, dir = %dir.display(), "the watchdog begins again");
+            tokio::select! {
+                () = parts.stop.cancelled() => {}
+                () = tokio::time::sleep(parts.config.retry_delay()) => {}
+            }
+        }
+    }
+}
+
+/// The 催办 loop: wakes for commits and for the earliest due instant.
+async fn expedite(parts: &Parts, dir: &Path, told: &watch::Sender<Status>) -> Result<(), WatchError> {
+    let store = Store::open(dir)?;
+    let model = Model::open(&store, OpenClocks)?;
+    let mut index = DeadlineIndex::default();
+    let cursor = model.cursor()?;
+    let open: Vec<OpenClock> = model
+        .read(|rows| rows.walk::<OpenClock>(&Key::new()).map(|row| row.map(|(_, clock)| clock)).collect())?;
+    for clock in open {
+        index.insert(clock.ticket, &clock.branch, clock.clock, clock.cycle, clock.due_at);
+    }
+    let mut expediting = Expediting::new(parts.handlers.clone(), parts.config.clone(), index);
+    let mut guard = ClockGuard::new(parts.handlers.clock().clone(), parts.log.clone(), &parts.config);
+    let mut subscription = parts.log.subscribe(watched(), cursor).await?;
+    let (mut caught_up, mut unsaved) = (false, Vec::new());
+    loop {
+        let (mut more_to_do, mut failed) = (false, false);
+        if caught_up {
+            let issued = expediting.issue_due(guard.now().await).await;
+            let moves_before = expediting.outstanding_moves();
+            let moves_left = if moves_before > 0 { expediting.move_some().await } else { 0 };
+            failed = issued.failed > 0 || (moves_left > 0 && moves_left == moves_before);
+            more_to_do =
+                moves_left > 0 || issued.notices + issued.not_overdue == parts.config.notices_in_flight_max;
+        }
+        if expediting.outstanding_moves() == 0 && !unsaved.is_empty() {
+            model.apply(&std::mem::take(&mut unsaved))?;
+        }
+        told.send_replace(status(&expediting, &guard, caught_up));
+        let next_due = expediting.index().next_due().filter(|_| caught_up && !failed);
+        let wakes_at = next_due.map(|due_at| guard.clock_shows(due_at + JUST_AFTER));
+        tokio::select! {
+            () = parts.stop.cancelled() => return Ok(()),
+            batch = subscription.next_batch(parts.config.batch_commits_max) => {
+                let Some(batch) = batch else { return Ok(()) };
+                let batch = batch?;
+                caught_up = batch.caught_up;
+                for recorded in batch.commits {
+                    absorb(parts, &mut expediting, &mut unsaved, Incoming::decode(recorded)).await;
+                }
+            }
+            () = sleep_until(parts.handlers.clock().as_ref(), wakes_at), if wakes_at.is_some() => {}
+            () = std::future::ready(()), if more_to_do && !failed => {}
+            () = tokio::time::sleep(parts.config.retry_delay()), if failed => {}
+        }
+    }
+}
+
+/// Tickets, and the company and branches by whose rules they run.
+fn watched() -> Filter {
+    let kinds =
+        [Ticket::KIND, Branch::KIND, Company::KIND].into_iter().filter_map(|kind| Token::new(kind).ok());
+    Filter { any_of: kinds.map(|kind| Pattern { kind: Some(kind), ..Pattern::default() }).collect() }
+}
+
+async fn sleep_until(clock: &dyn Clock, at: Option<Instant>) {
+    if let Some(at) = at {
+        clock.sleep_until(at).await;
+    }
+}
+
+/// A change of the organisation is drawn from after the directory knows it, so that what is decided anew is decided
+/// on what holds now.
+async fn absorb(parts: &Parts, expediting: &mut Expediting, unsaved: &mut Vec<Incoming>, incoming: Incoming) {
+    let kind = incoming.recorded.stream.kind.as_str();
+    if kind == Company::KIND || kind == Branch::KIND {
+        parts.handlers.directory().wait_for(incoming.recorded.position).await;
+    }
+    match &incoming.commit {
+        Ok(commit) => expediting.absorb(commit, &branch_of(&incoming)),
+        Err(error) => {
+            let error = error as &dyn std::error::Error;
+            tracing::error!(error, position = %incoming.recorded.position, "a commit is parked by the watchdog");
+        }
+    }
+    unsaved.push(incoming);
+}
+
+/// The branch that a commit concerns; a company-wide one concerns the branch `company`, which none is called.
+fn branch_of(incoming: &Incoming) -> BranchId {
+    let branch = BranchId::new(incoming.recorded.route.branch.as_str());
+    #[expect(clippy::expect_used, reason = "a constant that fits the alphabet")]
+    branch.unwrap_or_else(|_| BranchId::new("company").expect("fits the alphabet"))
+}
+
+fn status(expediting: &Expediting, guard: &ClockGuard, caught_up: bool) -> Status {
+    Status {
+        caught_up,
+        open_clocks: expediting.index().len(),
+        next_due: expediting.index().next_due(),
+        clock_suspect: guard.clock_suspect(),
+    }
+}
+
+/// The succession's loop: one commit after the other, each drawn from before the cursor passes it.
+async fn succeed(parts: &Parts, dir: &Path) -> Result<(), WatchError> {
+    let store = Store::open(dir)?;
+    let succession = Succession::new(parts.handlers.clone(), Model::open(&store, Ownership)?);
+    let mut subscription = parts.log.subscribe(watched(), succession.model().cursor()?).await?;
+    while let Some(batch) = next_or_stop(parts, &mut subscription).await {
+        let mut plain = Vec::new();
+        for recorded in batch? {
+            let incoming = Incoming::decode(recorded);
+            // Everything before it is folded first: a consequence is drawn from the state just before its cause.
+            succession.model().apply(&std::mem::take(&mut plain))?;
+            if !draw(parts, &succession, &incoming).await {
+                return Ok(());
+            }
+            plain.push(incoming);
+        }
+        succession.model().apply(&plain)?;
+    }
+    Ok(())
+}
+
+type Commits = Result<Vec<cuiban_event_log::RecordedCommit>, cuiban_event_log::LogError>;
+
+async fn next_or_stop(parts: &Parts, subscription: &mut Subscription) -> Option<Commits> {
+    tokio::select! {
+        () = parts.stop.cancelled() => None,
+        batch = subscription.next_batch(parts.config.batch_commits_max) => Some(batch?.map(|batch| batch.commits)),
+    }
+}
+
+/// Draws a commit's consequences, again and again while the log is away; `false` when stopped meanwhile.
+async fn draw(parts: &Parts, succession: &Succession, incoming: &Incoming) -> bool {
+    let Ok(commit) = &incoming.commit else { return true };
+    if incoming.recorded.stream.kind.as_str() == Branch::KIND {
+        parts.handlers.directory().wait_for(incoming.recorded.position).await;
+    }
+    while let Err(error) = succession.consequences(commit, &branch_of(incoming)).await {
+        tracing::warn!(error = &error as &dyn std::error::Error, "a succession waits for the log");
+        tokio::select! {
+            () = parts.stop.cancelled() => return false,
+            () = tokio::time::sleep(parts.config.retry_delay()) => {}
+        }
+    }
+    true
+}

@@ -1,0 +1,247 @@
+//! Who owes what, and what follows when a person leaves or a visit falls through (R6, R11).
+//!
+//! A fold of who is in charge of which open ticket, and two consequences: what a person owed who left passes to the
+//! successor, and a technician's time that was kept for a ticket is free when the ticket needs it no more. Each
+//! consequence is drawn before the fold's cursor passes its cause, so a crash in between repeats it, harmlessly.
+
+use std::sync::Arc;
+
+use cuiban_command_handler::{HandleError, Handlers};
+use cuiban_domain::Event;
+use cuiban_domain::ids::{BranchId, CommandId, StaffId, TicketId};
+use cuiban_domain::organisation::{BranchEvent, Organisation};
+use cuiban_domain::text::Line;
+use cuiban_domain::ticket::{ReassignTicket, TicketCommand, TicketEvent};
+use cuiban_event_log::Position;
+use cuiban_event_schema::Commit;
+use cuiban_projector::{FIRST_TABLE, Key, Model, Projection, Row, StoreError, Unfoldable, View};
+use serde::{Deserialize, Serialize};
+
+use crate::expediting::command_because_of;
+
+/// The actor of what the succession asks for.
+const ACTOR: &str = "succession";
+/// The reason that a passed-on ticket shows.
+const HANDOVER: &str = "人员离职，工单移交 / handed over as the owner left";
+/// How many successors in a row may have left before it is given up.
+const SUCCESSORS_MAX: usize = 16;
+
+/// Who is in charge of an open ticket.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Owned {
+    ticket: TicketId,
+    branch: BranchId,
+    technician: Option<StaffId>,
+    handler: Option<StaffId>,
+    /// Whether the technician's schedule keeps time for the visit.
+    visit: bool,
+}
+
+impl Row for Owned {
+    const TABLE: u8 = FIRST_TABLE;
+    const FORMAT: u8 = 1;
+}
+
+/// The fold of [`Owned`] rows, by ticket.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Ownership;
+
+fn key(ticket: TicketId) -> Key {
+    Key::new().id(ticket.0)
+}
+
+impl Projection for Ownership {
+    const NAME: &'static str = "ownership";
+    const VERSION: u32 = 1;
+
+    fn project(&self, commit: &Commit, _: Position, view: &mut View<'_>) -> Result<(), Unfoldable> {
+        let Ok(ticket) = commit.envelope.stream_id.parse::<TicketId>() else { return Ok(()) };
+        for event in &commit.events {
+            let Event::Ticket(event) = event else { return Ok(()) };
+            let owned = view.get::<Owned>(&key(ticket))?;
+            match after(ticket, owned.clone(), event) {
+                Some(after) if owned.as_ref() != Some(&after) => view.put(&key(ticket), &after)?,
+                None if owned.is_some() => view.remove::<Owned>(&key(ticket))?,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The row after one more event; `None` when the ticket is not open.
+fn after(ticket: TicketId, owned: Option<Owned>, event: &TicketEvent) -> Option<Owned> {
+    use TicketEvent as E;
+    let unowned = |branch: &BranchId| Owned {
+        ticket,
+        branch: branch.clone(),
+        technician: None,
+        handler: None,
+        visit: false,
+    };
+    match (owned, event) {
+        (_, E::TicketRegistered { branch, .. }) => Some(unowned(branch)),
+        (_, E::TicketTransferred { to, .. }) => Some(unowned(to)),
+        (_, E::TicketClosed { .. } | E::TicketCancelled { .. } | E::TicketMerged { .. }) => None,
+        (Some(owned), E::TechnicianDispatched { technician, visit }) => {
+            Some(Owned { technician: Some(technician.clone()), visit: visit.is_some(), ..owned })
+        }
+        (Some(owned), E::HandlerAssigned { handler }) => {
+            Some(Owned { handler: Some(handler.clone()), ..owned })
+        }
+        (Some(owned), E::TicketReassigned { from, to, .. }) => {
+            let technician_moves = owned.technician.as_ref() == Some(from);
+            let handler_moves = owned.handler.as_ref() == Some(from);
+            Some(Owned {
+                technician: if technician_moves { Some(to.clone()) } else { owned.technician },
+                handler: if handler_moves { Some(to.clone()) } else { owned.handler },
+                visit: owned.visit && !technician_moves,
+                ..owned
+            })
+        }
+        (Some(owned), E::RepairFixedOnSite { .. }) => Some(Owned { visit: false, ..owned }),
+        (Some(owned), E::TicketReopened { .. }) => Some(Owned { technician: None, visit: false, ..owned }),
+        (owned, _) => owned,
+    }
+}
+
+/// Draws the consequences of commits, one at a time.
+pub struct Succession {
+    handlers: Arc<Handlers>,
+    model: Model<Ownership>,
+}
+
+impl Succession {
+    pub(crate) fn new(handlers: Arc<Handlers>, model: Model<Ownership>) -> Self {
+        Self { handlers, model }
+    }
+
+    pub(crate) fn model(&self) -> &Model<Ownership> {
+        &self.model
+    }
+
+    /// What follows from a commit that the fold has not seen yet. An error means: again later.
+    pub(crate) async fn consequences(
+        &self,
+        commit: &Commit,
+        branch: &BranchId,
+    ) -> Result<(), SuccessionError> {
+        for event in &commit.events {
+            match event {
+                Event::Branch(BranchEvent::StaffLeft { staff, successor }) => {
+                    for ticket in self.owned_by(branch, staff)? {
+                        self.pass_on(commit.envelope.commit_id, ticket, staff, successor).await?;
+                    }
+                }
+                Event::Ticket(event) => {
+                    let Ok(ticket) = commit.envelope.stream_id.parse() else { continue };
+                    self.free_visit(commit.envelope.commit_id, ticket, event).await?;
+                    self.pass_on_if_left(commit.envelope.commit_id, ticket, branch, event).await?;
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn owned_by(&self, branch: &BranchId, staff: &StaffId) -> Result<Vec<TicketId>, StoreError> {
+        self.model.read(|rows| {
+            let mut tickets = Vec::new();
+            for row in rows.walk::<Owned>(&Key::new()) {
+                let (_, owned) = row?;
+                let owns = [&owned.technician, &owned.handler].contains(&&Some(staff.clone()));
+                if owned.branch == *branch && owns {
+                    tickets.push(owned.ticket);
+                }
+            }
+            Ok(tickets)
+        })
+    }
+
+    /// Work given to somebody who had left, by a process that did not know it yet.
+    async fn pass_on_if_left(
+        &self,
+        cause: CommandId,
+        ticket: TicketId,
+        branch: &BranchId,
+        event: &TicketEvent,
+    ) -> Result<(), SuccessionError> {
+        let (TicketEvent::TechnicianDispatched { technician: owner, .. }
+        | TicketEvent::HandlerAssigned { handler: owner }) = event
+        else {
+            return Ok(());
+        };
+        let successor = successor_of(&self.handlers.directory().organisation(), branch, owner);
+        match successor {
+            Some(successor) => self.pass_on(cause, ticket, owner, &successor).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn pass_on(
+        &self,
+        cause: CommandId,
+        ticket: TicketId,
+        from: &StaffId,
+        to: &StaffId,
+    ) -> Result<(), SuccessionError> {
+        let reason = Line::new(HANDOVER).map_err(|error| SuccessionError::Constant(error.to_string()))?;
+        let command = TicketCommand::from(ReassignTicket { from: from.clone(), to: to.clone(), reason });
+        let meta = self.handlers.own_meta(command_because_of(cause, ticket, "pass-on"), ACTOR);
+        let meta = meta.map_err(|error| SuccessionError::Constant(error.to_string()))?;
+        obeyed(self.handlers.ticket(ticket, &command, &meta).await.map(drop), ticket)
+    }
+
+    async fn free_visit(
+        &self,
+        cause: CommandId,
+        ticket: TicketId,
+        event: &TicketEvent,
+    ) -> Result<(), SuccessionError> {
+        let Some(owned) = self.model.get::<Owned>(&key(ticket))? else { return Ok(()) };
+        let still_kept = after(ticket, Some(owned.clone()), event).is_some_and(|after| after.visit);
+        let Owned { technician: Some(technician), visit: true, branch, .. } = owned else { return Ok(()) };
+        if still_kept {
+            return Ok(());
+        }
+        let meta = self.handlers.own_meta(command_because_of(cause, ticket, "free-visit"), ACTOR);
+        let meta = meta.map_err(|error| SuccessionError::Constant(error.to_string()))?;
+        obeyed(self.handlers.release_visit(ticket, &technician, branch, &meta).await.map(drop), ticket)
+    }
+}
+
+/// The person who took over from somebody who left, and has not left too.
+fn successor_of(organisation: &Organisation, branch: &BranchId, staff: &StaffId) -> Option<StaffId> {
+    let left = &organisation.branch(branch).ok()?.branch.left;
+    let mut successor = left.get(staff)?;
+    for _ in 0..SUCCESSORS_MAX {
+        match left.get(successor) {
+            Some(next) => successor = next,
+            None => return Some(successor.clone()),
+        }
+    }
+    None
+}
+
+/// A rule that says no has the last word; anything else is tried again.
+fn obeyed(result: Result<(), HandleError>, ticket: TicketId) -> Result<(), SuccessionError> {
+    match result {
+        Err(HandleError::Rejected(rejection)) => {
+            tracing::info!(%ticket, code = rejection.code(), "nothing to pass on");
+            Ok(())
+        }
+        Err(error) => Err(SuccessionError::Handle(error)),
+        Ok(()) => Ok(()),
+    }
+}
+
+/// A consequence that could not be drawn yet.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SuccessionError {
+    #[error("ask for what follows")]
+    Handle(#[from] HandleError),
+    #[error("look up who is in charge")]
+    Store(#[from] StoreError),
+    #[error("write a command: {0}")]
+    Constant(String),
+}
