@@ -1,0 +1,70 @@
+//! A way to people or to other systems, and how it says no.
+//!
+//! [`NatsChannel`] publishes to a JetStream stream of its own, [`WebhookChannel`] posts signed JSON,
+//! [`MemoryChannel`] keeps what it got for tests and trials.
+
+mod memory;
+mod nats;
+mod webhook;
+
+use std::fmt;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use cuiban_domain::ids::ChannelId;
+
+use crate::message::Message;
+
+pub use memory::MemoryChannel;
+pub use nats::{ALERTS_STREAM, NatsChannel, NatsConfig};
+pub use webhook::{Endpoint, InvalidWebhook, Secret, WebhookChannel, WebhookConfig};
+
+/// One way out. It pushes what it is given, once per call, and decides nothing about when or how often.
+#[async_trait]
+pub trait Channel: fmt::Debug + Send + Sync + 'static {
+    /// The name under which attempts are recorded; it must not change while alerts are pending.
+    fn id(&self) -> &ChannelId;
+
+    /// Pushes one message; answers when the other side has taken it. A repeated message has the same id.
+    async fn push(&self, message: &Message) -> Result<(), PushError>;
+}
+
+/// Why a message was not taken. The texts go into the log: they name no address and no secret.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PushError {
+    /// The other side is away, slow or overloaded: it will be tried again.
+    #[error("{detail}")]
+    Unavailable {
+        /// What was seen.
+        detail: String,
+        /// How long the other side wants to be left alone, with everything.
+        retry_after: Option<Duration>,
+    },
+    /// The other side does not want this message: tried a few times, in case somebody mends it.
+    #[error("{detail}")]
+    Refused {
+        /// What was seen.
+        detail: String,
+    },
+    /// The other side wants nothing more: given up at once.
+    #[error("{detail}")]
+    Gone {
+        /// What was seen.
+        detail: String,
+    },
+}
+
+impl PushError {
+    /// Away, without a wish for when to come back.
+    pub fn unavailable(detail: impl Into<String>) -> Self {
+        Self::Unavailable { detail: detail.into(), retry_after: None }
+    }
+}
+
+/// An error with its sources, in one line.
+pub(crate) fn in_one_line(error: &dyn std::error::Error) -> String {
+    /// How many errors of a chain are told.
+    const SOURCES_MAX: usize = 6;
+    let chain = std::iter::successors(Some(error), |error| error.source());
+    chain.take(SOURCES_MAX).map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}

@@ -1,0 +1,164 @@
+//! The notifier in the background: the outbox that follows the log, and one loop for each channel.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use cuiban_command_handler::Handlers;
+use cuiban_domain::alert::Alert;
+use cuiban_domain::ids::BranchId;
+use cuiban_domain::ticket::Ticket;
+use cuiban_domain::{Aggregate, Class};
+use cuiban_event_log::{EventLog, Filter, InvalidToken, Pattern, Position, Token};
+use cuiban_projector::{Model, Progress, ReadError, Runner, Store, StoreError};
+use serde::Serialize;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{Config, InvalidConfig, Outlet, check_ids};
+use crate::courier::Courier;
+use crate::lane::{ChannelLoop, ChannelStatus};
+use crate::outbox::{Addressed, GivenUpAlert, Outbox, OutboxFold};
+
+/// A running notifier. Dropping it cuts it off; [`Notifier::stop`] lets it finish what is under way.
+#[derive(Debug)]
+pub struct Notifier {
+    store: Store,
+    runner: Runner<OutboxFold>,
+    outbox: Outbox,
+    channels: Vec<watch::Receiver<ChannelStatus>>,
+    loops: JoinSet<()>,
+    stop: CancellationToken,
+}
+
+/// How the notifier stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Status {
+    /// The last position that is folded into the outbox.
+    pub position: Position,
+    /// Whether the outbox has seen all that was stored when it began to follow; nothing is pushed before.
+    pub caught_up: bool,
+    /// How many commits could not be folded and were set aside.
+    pub parked: usize,
+    /// How often the outbox's store was found damaged, put aside and built anew since the start.
+    pub quarantined: usize,
+    /// How each channel stands.
+    pub channels: Vec<ChannelStatus>,
+}
+
+/// Why the notifier did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The configuration cannot be served.
+    #[error("start the notifier: the configuration cannot be served")]
+    Config(#[from] InvalidConfig),
+    /// The outbox's store cannot be opened.
+    #[error("start the notifier: open the outbox")]
+    Store(#[from] StoreError),
+    /// The branch cannot be part of a stream's address.
+    #[error("start the notifier: follow the log")]
+    Filter(#[from] InvalidToken),
+}
+
+impl Notifier {
+    /// Starts serving these channels from the log, with the outbox kept in `store_dir`. Alerts go out as soon as the
+    /// outbox has caught up.
+    ///
+    /// Any number of notifiers may run over one log, each with a store of its own: an alert may then go out more than
+    /// once, under the same id, and the record of it is the same.
+    pub async fn start(
+        handlers: Arc<Handlers>,
+        log: Arc<dyn EventLog>,
+        store_dir: &Path,
+        outlets: Vec<Outlet>,
+        config: Config,
+    ) -> Result<Self, StartError> {
+        check_ids(&outlets)?;
+        let filter = filter(config.branch.as_ref())?;
+        let addressed = |outlet: &Outlet| Addressed {
+            channel: outlet.channel.id().clone(),
+            since: outlet.delivery.since,
+        };
+        let fold = OutboxFold { channels: outlets.iter().map(addressed).collect() };
+        let (store, model) = open(store_dir, fold, &config).await?;
+        let projector = cuiban_projector::Config { store: config.store.clone(), ..Default::default() };
+        let runner = Runner::start(log, filter, &store, model.clone(), projector);
+        let outbox = Outbox::new(model, runner.progress());
+        let (stop, config) = (CancellationToken::new(), Arc::new(config));
+        let (mut loops, mut channels) = (JoinSet::new(), Vec::new());
+        for outlet in outlets {
+            let (status, told) = watch::channel(ChannelStatus::new(outlet.channel.id().clone()));
+            let (handlers, outbox, config) = (handlers.clone(), outbox.clone(), config.clone());
+            let courier = Courier { handlers, outbox, outlet, config };
+            loops.spawn(ChannelLoop::new(courier, status).run(stop.clone()));
+            channels.push(told);
+        }
+        Ok(Self { store, runner, outbox, channels, loops, stop })
+    }
+
+    /// How it stands now.
+    pub fn status(&self) -> Status {
+        let Progress { position, caught_up, .. } = *self.runner.progress().borrow();
+        let channels = self.channels.iter().map(|channel| channel.borrow().clone()).collect();
+        let (parked, quarantined) = (self.outbox.parked(), self.store.quarantined().len());
+        Status { position, caught_up, parked, quarantined, channels }
+    }
+
+    /// How one channel stands, and each change of it; `None` for a channel that is not served.
+    pub fn channel(&self, id: &cuiban_domain::ids::ChannelId) -> Option<watch::Receiver<ChannelStatus>> {
+        self.channels.iter().find(|channel| channel.borrow().channel == *id).cloned()
+    }
+
+    /// How far the outbox has followed the log, and each change of it.
+    pub fn progress(&self) -> watch::Receiver<Progress> {
+        self.outbox.progress()
+    }
+
+    /// The alerts that were given up last, the latest first; at most [`crate::GIVEN_UP_KEPT`].
+    pub fn given_up(&self) -> Result<Vec<GivenUpAlert>, ReadError> {
+        self.outbox.given_up()
+    }
+
+    /// Takes no more alerts up, lets the pushes under way finish within the grace, and closes the outbox.
+    pub async fn stop(mut self) {
+        self.stop.cancel();
+        while self.loops.join_next().await.is_some() {}
+        self.runner.stop().await;
+        if let Err(error) = self.store.flush() {
+            // The log has everything: what is missing is folded again.
+            tracing::warn!(error = &error as &dyn std::error::Error, "the outbox was not synced");
+        }
+    }
+}
+
+/// Opening checks every row, so it is kept off the runtime's threads.
+async fn open(
+    dir: &Path,
+    fold: OutboxFold,
+    config: &Config,
+) -> Result<(Store, Model<OutboxFold>), StoreError> {
+    let (dir, limits) = (dir.to_owned(), config.store.clone());
+    let opened = tokio::task::spawn_blocking(move || {
+        let store = Store::open_with(dir, limits)?;
+        let model = Model::open(&store, fold)?;
+        Ok((store, model))
+    });
+    match opened.await {
+        Ok(opened) => opened,
+        Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+    }
+}
+
+/// Tickets, and what was recorded of alerts; of one branch, what comes to it from others too.
+fn filter(branch: Option<&BranchId>) -> Result<Filter, InvalidToken> {
+    let branch = branch.map(|branch| Token::new(branch.as_str())).transpose()?;
+    let of_kind = |kind: &str| -> Result<Pattern, InvalidToken> {
+        Ok(Pattern { kind: Some(Token::new(kind)?), branch: branch.clone(), ..Pattern::default() })
+    };
+    let mut any_of = vec![of_kind(Ticket::KIND)?, of_kind(Alert::KIND)?];
+    if branch.is_some() {
+        let class = Some(Token::new(Class::Transfer.as_str())?);
+        any_of.push(Pattern { kind: Some(Token::new(Ticket::KIND)?), class, ..Pattern::default() });
+    }
+    Ok(Filter { any_of })
+}
