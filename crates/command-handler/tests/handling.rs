@@ -1,0 +1,328 @@
+//! Commands over a log that conflicts, forgets to answer, or goes away.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use cuiban_command_handler::{
+    Clock, CommandMeta, Config, HandleError, Handlers, IdSource, ManualClock, Outcome, SeededIds,
+};
+use cuiban_domain::Rejection;
+use cuiban_domain::ids::{Actor, BranchId, CommandId, StaffId, TicketId};
+use cuiban_domain::organisation::{AdmitStaff, BranchCommand, OpenBranch, StaffMember};
+use cuiban_domain::people::{Customer, Phone, Role};
+use cuiban_domain::text::{Line, Name, Note};
+use cuiban_domain::ticket::{
+    Area, ArriveAtCustomer, CancelTicket, Channel, CustomerLevel, DispatchTechnician, MergeTicket, RegisterTicket,
+    RespondToCustomer, TicketCommand, TicketKind, Urgency, VisitWindow,
+};
+use cuiban_event_log::{
+    Append, AppendError, Appended, Consistency, EventLog, Filter, LogError, MemoryLog, Position, RecordedCommit,
+    StreamId, StreamVersion, Subscription,
+};
+
+/// What happens to the next append.
+#[derive(Clone, Copy, Debug)]
+enum Fault {
+    /// Stored, but the answer is lost.
+    AnswerLost,
+    /// Not stored, and no answer.
+    CommitLost,
+    /// Not stored, and said to be a conflict (JetStream's 10164).
+    FalseConflict,
+    /// Refused: the log is away.
+    Away,
+}
+
+/// The in-memory log with faults in front of it.
+#[derive(Debug)]
+struct FaultyLog {
+    log: MemoryLog,
+    faults: Mutex<VecDeque<Fault>>,
+}
+
+#[async_trait]
+impl EventLog for FaultyLog {
+    async fn append(&self, append: Append) -> Result<Appended, AppendError> {
+        let stream = append.stream.clone();
+        let fault = self.faults.lock().unwrap().pop_front();
+        match fault {
+            None => self.log.append(append).await,
+            Some(Fault::AnswerLost) => {
+                self.log.append(append).await?;
+                Err(AppendError::Unknown { stream, source: "no answer".into() })
+            }
+            Some(Fault::CommitLost) => Err(AppendError::Unknown { stream, source: "no answer".into() }),
+            Some(Fault::FalseConflict) => Err(AppendError::Conflict { stream, actual: None }),
+            Some(Fault::Away) => Err(AppendError::Unavailable { stream, source: "away".into() }),
+        }
+    }
+
+    async fn read_stream(
+        &self,
+        stream: &StreamId,
+        after: Option<StreamVersion>,
+        consistency: Consistency,
+    ) -> Result<Vec<RecordedCommit>, LogError> {
+        self.log.read_stream(stream, after, consistency).await
+    }
+
+    async fn subscribe(&self, filter: Filter, after: Position) -> Result<Subscription, LogError> {
+        self.log.subscribe(filter, after).await
+    }
+
+    async fn head(&self) -> Result<Position, LogError> {
+        self.log.head().await
+    }
+
+    async fn time(&self) -> Result<DateTime<Utc>, LogError> {
+        self.log.time().await
+    }
+}
+
+/// Two processes' handlers over one log.
+struct Office {
+    log: Arc<FaultyLog>,
+    clock: Arc<ManualClock>,
+    handlers: Handlers,
+    others: Handlers,
+    ids: SeededIds,
+}
+
+impl Office {
+    async fn open() -> Self {
+        let clock = Arc::new(ManualClock::new(DateTime::from_timestamp(1_772_413_200, 0).unwrap()));
+        let log = Arc::new(FaultyLog { log: MemoryLog::new(), faults: Mutex::default() });
+        let start = async |seed| {
+            let actor = Actor::new("test").unwrap();
+            let config = Config { retry_delay_ms: 0, ..Config::default() };
+            Handlers::start(log.clone(), clock.clone(), Arc::new(SeededIds::new(seed)), actor, config).await.unwrap()
+        };
+        let (handlers, others) = (start(1).await, start(2).await);
+        let office = Self { log: log.clone(), clock: clock.clone(), handlers, others, ids: SeededIds::new(3) };
+        let name = |text: &str| Name::new(text).unwrap();
+        let branch = BranchId::new("B0").unwrap();
+        let member =
+            StaffMember { id: staff("T1"), name: name("T1"), role: Role::Technician, skills: vec![], areas: vec![] };
+        let open = OpenBranch { branch: branch.clone(), name: name("城东"), province: None };
+        for command in [BranchCommand::from(open), AdmitStaff { member }.into()] {
+            let handled = office.handlers.branch(&branch, &command, &office.meta()).await.unwrap();
+            office.handlers.directory().wait_for(handled.position).await;
+            office.others.directory().wait_for(handled.position).await;
+        }
+        office
+    }
+
+    fn fail_with(&self, faults: impl IntoIterator<Item = Fault>) {
+        self.log.faults.lock().unwrap().extend(faults);
+    }
+
+    fn meta(&self) -> CommandMeta {
+        CommandMeta::new(CommandId(self.ids.new_id(self.clock.now())), Actor::new("test").unwrap())
+    }
+
+    async fn call(&self) -> TicketId {
+        let ticket = TicketId(self.meta().command_id.0);
+        self.handlers.register(ticket, request(), &self.meta()).await.unwrap();
+        ticket
+    }
+
+    async fn commits(&self, ticket: TicketId) -> usize {
+        let commits = self.log.log.commits_after(Position::START);
+        commits.iter().filter(|commit| commit.stream.id.as_str() == ticket.to_string()).count()
+    }
+}
+
+fn staff(id: &str) -> StaffId {
+    StaffId::new(id).unwrap()
+}
+
+fn request() -> RegisterTicket {
+    RegisterTicket {
+        kind: TicketKind::Repair,
+        customer: Customer {
+            name: Name::new("客户").unwrap(),
+            phone: Phone::new("13800138000").unwrap(),
+            address: None,
+        },
+        customer_level: CustomerLevel::Standard,
+        channel: Channel::Phone,
+        product_model: Name::new("KFR-35GW").unwrap(),
+        serial_number: None,
+        description: Note::new("不制冷").unwrap(),
+        happened_at: None,
+        branch: BranchId::new("B0").unwrap(),
+        area: Some(Area::Urban),
+        district: None,
+        urgency: Urgency::Normal,
+        needs_visit: false,
+        warranty_until: None,
+        contract_until: None,
+    }
+}
+
+fn respond() -> TicketCommand {
+    RespondToCustomer { channel: Channel::Phone, answer: None, resolution_limit: None }.into()
+}
+
+fn rejection(error: HandleError) -> Rejection {
+    match error {
+        HandleError::Rejected(rejection) => *rejection,
+        other => panic!("not a rejection: {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_lost_answer_is_found_again_and_the_command_is_in_the_log_once() {
+    let office = Office::open().await;
+    let ticket = office.call().await;
+    office.fail_with([Fault::AnswerLost]);
+    let handled = office.handlers.ticket(ticket, &respond(), &office.meta()).await.unwrap();
+    assert_eq!((handled.outcome, handled.revision), (Outcome::Replayed, 2));
+    assert_eq!(office.commits(ticket).await, 2);
+}
+
+#[tokio::test]
+async fn a_lost_commit_and_a_false_conflict_are_tried_again() {
+    let office = Office::open().await;
+    let ticket = office.call().await;
+    office.fail_with([Fault::CommitLost, Fault::FalseConflict, Fault::CommitLost]);
+    let handled = office.handlers.ticket(ticket, &respond(), &office.meta()).await.unwrap();
+    assert_eq!((handled.outcome, handled.revision), (Outcome::Recorded, 2));
+    assert_eq!(office.commits(ticket).await, 2);
+}
+
+#[tokio::test]
+async fn retries_have_an_end_and_say_whether_the_outcome_is_known() {
+    let office = Office::open().await;
+    let ticket = office.call().await;
+    office.fail_with([Fault::FalseConflict; 9]);
+    let contended = office.handlers.ticket(ticket, &respond(), &office.meta()).await.unwrap_err();
+    assert!(matches!(contended, HandleError::Contended { attempts: 9 }), "{contended:?}");
+    office.fail_with([Fault::CommitLost; 9]);
+    let unknown = office.handlers.ticket(ticket, &respond(), &office.meta()).await.unwrap_err();
+    assert!(matches!(unknown, HandleError::Unknown(_)), "{unknown:?}");
+    office.fail_with([Fault::Away]);
+    let away = office.handlers.ticket(ticket, &respond(), &office.meta()).await.unwrap_err();
+    assert!(matches!(away, HandleError::Unavailable(_)), "{away:?}");
+    assert_eq!(office.commits(ticket).await, 1);
+}
+
+#[tokio::test]
+async fn a_command_sent_again_is_replayed_at_any_age_and_by_any_process() {
+    let office = Office::open().await;
+    let (ticket, meta) = (TicketId(office.meta().command_id.0), office.meta());
+    let first = office.handlers.register(ticket, request(), &meta).await.unwrap();
+    office.handlers.ticket(ticket, &respond(), &office.meta()).await.unwrap();
+    office.clock.advance_by(Duration::from_secs(40 * 86_400));
+    let again = office.others.register(ticket, request(), &meta).await.unwrap();
+    assert_eq!((again.outcome, again.revision, again.position), (Outcome::Replayed, 1, first.position));
+    assert_eq!(again.state.number(), first.state.number());
+    assert_eq!(office.commits(ticket).await, 2);
+}
+
+#[tokio::test]
+async fn a_key_used_for_another_request_is_refused() {
+    let office = Office::open().await;
+    let (ticket, meta) = (TicketId(office.meta().command_id.0), office.meta());
+    office.handlers.register(ticket, request(), &CommandMeta { request_fingerprint: 1, ..meta.clone() }).await.unwrap();
+    let other = office.handlers.register(ticket, request(), &CommandMeta { request_fingerprint: 2, ..meta }).await;
+    assert!(matches!(other, Err(HandleError::KeyReused)));
+}
+
+#[tokio::test]
+async fn another_process_write_is_seen_before_a_no_is_said() {
+    let office = Office::open().await;
+    let ticket = office.call().await;
+    let dispatch = TicketCommand::from(DispatchTechnician { technician: staff("T1"), visit: None });
+    office.others.ticket(ticket, &dispatch, &office.meta()).await.unwrap();
+    // Our cache still says that nobody was sent.
+    let arrived = office.handlers.ticket(ticket, &ArriveAtCustomer {}.into(), &office.meta()).await.unwrap();
+    assert_eq!(arrived.revision, 3);
+}
+
+#[tokio::test]
+async fn a_write_on_a_stale_cache_is_decided_anew() {
+    let office = Office::open().await;
+    let ticket = office.call().await;
+    office.others.ticket(ticket, &respond(), &office.meta()).await.unwrap();
+    let error = office.handlers.ticket(ticket, &respond(), &office.meta()).await.unwrap_err();
+    assert!(matches!(rejection(error), Rejection::AlreadyResponded { .. }));
+}
+
+#[tokio::test]
+async fn an_expected_revision_is_insisted_on() {
+    let office = Office::open().await;
+    let ticket = office.call().await;
+    let meta = CommandMeta { expected_revision: Some(7), ..office.meta() };
+    let error = office.handlers.ticket(ticket, &respond(), &meta).await.unwrap_err();
+    assert!(matches!(error, HandleError::RevisionMismatch { expected: 7, actual: 1 }));
+}
+
+#[tokio::test]
+async fn r3_two_processes_never_give_out_the_same_number() {
+    let office = Office::open().await;
+    let mut numbers = Vec::new();
+    for n in 0..120 {
+        let handlers = if n % 2 == 0 { &office.handlers } else { &office.others };
+        let handled = handlers.register(TicketId(office.meta().command_id.0), request(), &office.meta()).await.unwrap();
+        numbers.push(handled.state.number().cloned().unwrap());
+    }
+    numbers.sort();
+    numbers.dedup();
+    assert_eq!(numbers.len(), 120);
+    assert!(numbers[0].as_str().starts_with("BX-202603-"), "{}", numbers[0]);
+}
+
+#[tokio::test]
+async fn r11_of_two_dispatchers_who_want_the_same_hour_one_is_told_of_the_other() {
+    let office = Office::open().await;
+    let (first, second) = (office.call().await, office.call().await);
+    let from = office.clock.now() + Duration::from_secs(3600);
+    let visit = Some(VisitWindow { from, until: from + Duration::from_secs(3600) });
+    let dispatch = TicketCommand::from(DispatchTechnician { technician: staff("T1"), visit });
+    let (meta, other_meta) = (office.meta(), office.meta());
+    let (one, two) = tokio::join!(
+        office.handlers.ticket(first, &dispatch, &meta),
+        office.others.ticket(second, &dispatch, &other_meta)
+    );
+    let told = match (one, two) {
+        (Ok(_), Err(error)) | (Err(error), Ok(_)) => rejection(error),
+        both => panic!("not exactly one was refused: {both:?}"),
+    };
+    assert!(matches!(told, Rejection::VisitOverlaps { .. }), "{told:?}");
+}
+
+#[tokio::test]
+async fn r5_a_ticket_is_merged_only_into_one_that_is_open() {
+    let office = Office::open().await;
+    let (one, two) = (office.call().await, office.call().await);
+    let reason = || Line::new("同一来电").unwrap();
+    office.others.ticket(two, &CancelTicket { reason: reason() }.into(), &office.meta()).await.unwrap();
+    let merge = |into| TicketCommand::from(MergeTicket { into, reason: reason() });
+    let error = office.handlers.ticket(one, &merge(two), &office.meta()).await.unwrap_err();
+    assert_eq!(rejection(error), Rejection::MergeTargetNotOpen { into: two });
+    let three = office.call().await;
+    office.handlers.ticket(one, &merge(three), &office.meta()).await.unwrap();
+}
+
+#[tokio::test]
+async fn many_writers_of_one_ticket_leave_one_unbroken_history() {
+    let office = Arc::new(Office::open().await);
+    let ticket = office.call().await;
+    let mut writers = tokio::task::JoinSet::new();
+    for n in 0..24 {
+        let office = office.clone();
+        writers.spawn(async move {
+            let handlers = if n % 2 == 0 { &office.handlers } else { &office.others };
+            handlers.ticket(ticket, &respond(), &office.meta()).await.is_ok()
+        });
+    }
+    assert_eq!(writers.join_all().await.into_iter().filter(|won| *won).count(), 1);
+    let mut chain = cuiban_event_schema::Chain::default();
+    for commit in office.log.log.commits_after(Position::START) {
+        chain.check(commit.stream.kind.as_str(), commit.stream.id.as_str(), &commit.payload).unwrap();
+    }
+}
