@@ -39,6 +39,11 @@ impl JetStreamLog {
         &self.broker.config
     }
 
+    /// The connection, for others in the process who talk to the same servers.
+    pub fn client(&self) -> async_nats::Client {
+        self.broker.client.clone()
+    }
+
     /// How server and stream are set up, beside how they should be.
     pub async fn settings_report(&self) -> Result<SettingsReport, LogError> {
         report(&self.broker).await.map_err(|error| error.attempting("ask for the stream's settings"))

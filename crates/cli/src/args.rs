@@ -1,0 +1,320 @@
+//! The command line, kept stable: acceptance checks and scripts call it.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+/// 催办 · after-sales ticketing: calls become events, broken limits are urged at their instant.
+#[derive(Debug, Parser)]
+#[command(name = "cuiban", version, about, propagate_version = true)]
+pub(crate) struct Args {
+    /// The settings file; `./cuiban.toml` where it exists.
+    #[arg(long, global = true, env = "CUIBAN_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// What is logged on stderr: error, warn, info, debug, or a filter such as `cuiban_watchdog=debug`.
+    #[arg(long, global = true, env = "CUIBAN_LOG", default_value = "warn", value_name = "FILTER")]
+    pub log: String,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run everything in one process, on the embedded log or on NATS.
+    Up(Up),
+    /// Run one role on NATS.
+    Serve(Serve),
+    /// Say when a limit is used up, and why.
+    Deadline(Deadline),
+    /// Send a history through the whole system on a virtual clock.
+    Replay(Replay),
+    /// Send a history to a running system.
+    Import(Import),
+    /// Show a ticket.
+    Ticket(Ticket),
+    /// Look into the log.
+    Log(Log),
+    /// Look after the read models.
+    Models(Models),
+    /// Check the installation, and say what to do.
+    Doctor(Doctor),
+    /// Measure, beside the machine's own limit.
+    Bench(Bench),
+    /// Print a shell's completions.
+    Completions {
+        /// For which shell.
+        shell: Shell,
+    },
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Up {
+    /// Where the log and the read models are kept.
+    #[arg(long, env = "CUIBAN_DATA", value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Where HTTP is served.
+    #[arg(long, env = "CUIBAN_LISTEN", value_name = "ADDR")]
+    pub listen: Option<SocketAddr>,
+    /// Keep the log on NATS JetStream instead of in `--data`.
+    #[arg(long, env = "CUIBAN_NATS", value_name = "URL")]
+    pub nats: Option<String>,
+    /// Show what it does: invented calls on a scaled clock, nothing is kept.
+    #[arg(long)]
+    pub demo: bool,
+    /// How many times as fast as the wall the demonstration's clock runs.
+    #[arg(long, requires = "demo", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=36_000))]
+    pub speed: Option<u32>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Serve {
+    /// Which role.
+    pub role: Role,
+    /// The NATS server.
+    #[arg(long, env = "CUIBAN_NATS", value_name = "URL")]
+    pub nats: String,
+    /// Where read models are kept.
+    #[arg(long, env = "CUIBAN_DATA", value_name = "DIR")]
+    pub data: PathBuf,
+    /// Where HTTP is served (gateway and projector).
+    #[arg(long, env = "CUIBAN_LISTEN", value_name = "ADDR")]
+    pub listen: Option<SocketAddr>,
+    /// Only this branch (projector).
+    #[arg(long, value_name = "ID")]
+    pub branch: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Role {
+    /// Takes commands over HTTP.
+    Gateway,
+    /// Folds read models and answers queries.
+    Projector,
+    /// Issues 催办.
+    Watchdog,
+    /// Pushes alerts.
+    Notifier,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Deadline {
+    /// The calendar file.
+    #[arg(long, value_name = "FILE")]
+    pub calendar: PathBuf,
+    /// When the clock begins: RFC 3339 with an offset.
+    #[arg(long, value_name = "T", required_unless_present = "batch")]
+    pub from: Option<String>,
+    /// How long it may run: 6h, 90m, 1day 2h.
+    #[arg(long, value_name = "SPAN", required_unless_present = "batch")]
+    pub limit: Option<String>,
+    /// Every hour counts, not only working time.
+    #[arg(long)]
+    pub wall: bool,
+    /// A pause, `FROM/UNTIL`; `FROM/` while it lasts.
+    #[arg(long = "pause", value_name = "A/B")]
+    pub pauses: Vec<String>,
+    /// Also say when a warning this long before is due.
+    #[arg(long, value_name = "SPAN")]
+    pub warn: Option<String>,
+    /// Answer as JSON, with the trace.
+    #[arg(long)]
+    pub json: bool,
+    /// Read questions from stdin and write answers to stdout, one JSON object a line.
+    #[arg(long, conflicts_with_all = ["from", "limit", "pauses", "warn", "wall"])]
+    pub batch: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Replay {
+    /// The history.
+    #[arg(value_name = "FILE.csv")]
+    pub file: PathBuf,
+    /// How it is read (docs/mapping.md).
+    #[arg(long, value_name = "FILE.toml")]
+    pub mapping: PathBuf,
+    /// Limits other than the mapping's.
+    #[arg(long, value_name = "FILE.toml")]
+    pub policy: Option<PathBuf>,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Import {
+    /// The history.
+    #[arg(value_name = "FILE.csv")]
+    pub file: PathBuf,
+    /// How it is read (docs/mapping.md).
+    #[arg(long, value_name = "FILE.toml")]
+    pub mapping: PathBuf,
+    /// The running system.
+    #[arg(long, value_name = "URL")]
+    pub to: String,
+    /// The token to show there.
+    #[arg(long, env = "CUIBAN_TOKEN", value_name = "TOKEN")]
+    pub token: Option<String>,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Ticket {
+    #[command(subcommand)]
+    pub what: TicketWhat,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TicketWhat {
+    /// How it stands.
+    Show(TicketRef),
+    /// Everything that happened to it.
+    History(TicketRef),
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct TicketRef {
+    /// The ticket's id or number.
+    pub id: String,
+    /// The running system.
+    #[arg(long, default_value = "http://127.0.0.1:8080", env = "CUIBAN_URL", value_name = "URL")]
+    pub to: String,
+    /// The token to show there.
+    #[arg(long, env = "CUIBAN_TOKEN", value_name = "TOKEN")]
+    pub token: Option<String>,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Log {
+    #[command(subcommand)]
+    pub what: LogWhat,
+}
+
+/// Where the log is.
+#[derive(Clone, Debug, ClapArgs)]
+pub(crate) struct LogPlace {
+    /// The data folder of an embedded log.
+    #[arg(long, env = "CUIBAN_DATA", value_name = "DIR", conflicts_with = "nats")]
+    pub data: Option<PathBuf>,
+    /// The NATS server.
+    #[arg(long, env = "CUIBAN_NATS", value_name = "URL")]
+    pub nats: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum LogWhat {
+    /// Print commits as they come.
+    Tail {
+        #[command(flatten)]
+        place: LogPlace,
+        /// Begin after this position; 0 is the beginning. The last 20 commits if left out.
+        #[arg(long, value_name = "POSITION")]
+        after: Option<String>,
+        /// Only this branch.
+        #[arg(long, value_name = "ID")]
+        branch: Option<String>,
+        /// Only this class: case, expedite, transfer, policy, alert.
+        #[arg(long, value_name = "CLASS")]
+        class: Option<String>,
+        /// End when everything that is stored has been printed.
+        #[arg(long)]
+        no_follow: bool,
+        /// Print JSON, one object a line.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Check each stream's revisions and chain of hashes.
+    Verify {
+        #[command(flatten)]
+        place: LogPlace,
+        /// Print one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Write the whole log as one file.
+    Export {
+        #[command(flatten)]
+        place: LogPlace,
+        /// The file to write; `-` is stdout.
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
+    /// Read an exported log into an empty one.
+    Import {
+        #[command(flatten)]
+        place: LogPlace,
+        /// The file to read; `-` is stdin.
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
+    /// Print the commit in one message: `nats sub --translate 'cuiban log decode -' …`.
+    Decode {
+        /// The message; `-` is stdin.
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Models {
+    #[command(subcommand)]
+    pub what: ModelsWhat,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ModelsWhat {
+    /// How far each read model is.
+    Status {
+        /// The data folder.
+        #[arg(long, env = "CUIBAN_DATA", value_name = "DIR")]
+        data: PathBuf,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Delete the read models and fold them anew from the log.
+    Rebuild {
+        #[command(flatten)]
+        place: LogPlace,
+        /// Where the read models are kept, when the log is on NATS.
+        #[arg(long, value_name = "DIR")]
+        models: Option<PathBuf>,
+        /// Print one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Doctor {
+    #[command(flatten)]
+    pub place: LogPlace,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Bench {
+    /// Measured rounds of each row.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub rounds: u32,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// A length of time as people write it.
+pub(crate) fn span(text: &str) -> anyhow::Result<Duration> {
+    humantime::parse_duration(text).map_err(|error| anyhow::anyhow!("{text:?} is not a length of time ({error}): write 6h, 90m or 1day 2h"))
+}

@@ -1,0 +1,219 @@
+//! `cuiban log`: follow it, check it, carry it to another place, read one message of it.
+
+use std::fs::File;
+use std::io::{BufWriter, Read, Write};
+use std::path::Path;
+
+use anyhow::{Context, anyhow};
+use cuiban_event_log::{
+    Append, Expected, EventLog, Filter, Pattern, Position, RecordedCommit, Route, StreamId, StreamVersion, Token,
+};
+use cuiban_event_schema::proto::ExportedCommit;
+use cuiban_event_schema::{Chain, EXPORT_MAGIC, ExportReader, ExportWriter, commit_id, to_json, to_line};
+use serde_json::json;
+
+use super::runtime;
+use crate::args::{Log, LogPlace, LogWhat};
+use crate::exit::{Failure, OrFailure, Outcome};
+use crate::output;
+use crate::settings::Settings;
+use crate::wiring::{Access, open_log};
+
+/// How many commits a tail begins with.
+const TAIL_COMMITS: u64 = 20;
+/// How many commits are taken from the log at a time.
+const BATCH_COMMITS_MAX: usize = 1024;
+
+pub(crate) fn run(args: Log, settings: Settings) -> Outcome {
+    match args.what {
+        LogWhat::Decode { file, json } => decode(&file, json),
+        LogWhat::Tail { place, after, branch, class, no_follow, json } => {
+            let tail = Tail { filter: filter(branch, class).or_usage()?, after, follow: !no_follow, json };
+            runtime()?.block_on(async { tail.print(open_log(&place, settings, Access::Read).await?).await })
+        }
+        LogWhat::Verify { place, json } => runtime()?.block_on(verify(&place, settings, json)),
+        LogWhat::Export { place, file } => runtime()?.block_on(export(&place, settings, &file)),
+        LogWhat::Import { place, file } => runtime()?.block_on(import(&place, settings, &file)),
+    }
+}
+
+fn filter(branch: Option<String>, class: Option<String>) -> anyhow::Result<Filter> {
+    if branch.is_none() && class.is_none() {
+        return Ok(Filter::everything());
+    }
+    let (branch, class) = (branch.map(Token::new).transpose()?, class.map(Token::new).transpose()?);
+    Ok(Filter { any_of: vec![Pattern { branch, class, ..Pattern::default() }] })
+}
+
+struct Tail {
+    filter: Filter,
+    after: Option<String>,
+    follow: bool,
+    json: bool,
+}
+
+impl Tail {
+    async fn print(self, log: std::sync::Arc<dyn EventLog>) -> Outcome {
+        let after = match self.after {
+            Some(text) => text.parse().or_usage()?,
+            None => Position::from_raw(log.head().await.or_unreachable()?.raw().saturating_sub(TAIL_COMMITS)),
+        };
+        let mut subscription = log.subscribe(self.filter, after).await.or_unreachable()?;
+        while let Some(batch) = subscription.next_batch(BATCH_COMMITS_MAX).await {
+            let batch = batch.or_unreachable()?;
+            for commit in &batch.commits {
+                output::line(&commit_text(&commit.payload, self.json, Some(commit.position)))?;
+            }
+            if batch.caught_up && !self.follow {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A line for a commit; bytes that are none are said to be that, and shown.
+fn commit_text(bytes: &[u8], json: bool, position: Option<Position>) -> String {
+    let text = if json {
+        to_json(bytes).map(|mut commit| {
+            if let Some(position) = position {
+                commit["position"] = position.raw().into();
+            }
+            commit.to_string()
+        })
+    } else {
+        to_line(bytes).map(|line| position.map_or_else(|| line.clone(), |position| format!("{position:>8} {line}")))
+    };
+    text.unwrap_or_else(|error| match json {
+        true => json!({ "error": error.to_string(), "bytes": hex::encode(bytes) }).to_string(),
+        false => format!("(不可读 unreadable: {error}) {}", hex::encode(bytes)),
+    })
+}
+
+fn decode(file: &Path, json: bool) -> Outcome {
+    let bytes = read_all(file).or_usage()?;
+    let readable = if json { to_json(&bytes).map(|json| json.to_string()) } else { to_line(&bytes) };
+    Ok(output::line(&readable.or_usage()?)?)
+}
+
+fn read_all(file: &Path) -> anyhow::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    if file == Path::new("-") {
+        std::io::stdin().lock().read_to_end(&mut bytes)?;
+    } else {
+        File::open(file).with_context(|| format!("read {}", file.display()))?.read_to_end(&mut bytes)?;
+    }
+    Ok(bytes)
+}
+
+/// Every stored commit, in order, with a progress bar.
+async fn each_commit(
+    log: &dyn EventLog,
+    what: &'static str,
+    mut take: impl FnMut(RecordedCommit) -> anyhow::Result<()>,
+) -> Result<u64, Failure> {
+    let bar = output::progress(what, log.head().await.or_unreachable()?.raw());
+    let mut subscription = log.subscribe(Filter::everything(), Position::START).await.or_unreachable()?;
+    let mut commits = 0;
+    while let Some(batch) = subscription.next_batch(BATCH_COMMITS_MAX).await {
+        let batch = batch.or_unreachable()?;
+        for commit in batch.commits {
+            bar.set_position(commit.position.raw());
+            commits += 1;
+            take(commit)?;
+        }
+        if batch.caught_up {
+            break;
+        }
+    }
+    bar.finish_and_clear();
+    Ok(commits)
+}
+
+async fn verify(place: &LogPlace, settings: Settings, json: bool) -> Outcome {
+    let log = open_log(place, settings, Access::Read).await?;
+    let mut chain = Chain::default();
+    let mut faults = Vec::new();
+    let commits = each_commit(log.as_ref(), "校验 verify", |commit| {
+        let StreamId { kind, id } = &commit.stream;
+        if let Err(fault) = chain.check(kind.as_str(), id.as_str(), &commit.payload) {
+            faults.push((commit.position, commit.stream.clone(), fault));
+        }
+        Ok(())
+    })
+    .await?;
+    let first = faults.first().map(|(position, stream, fault)| (position.raw(), stream.to_string(), fault.to_string()));
+    if json {
+        let first = first.as_ref().map(|(position, stream, fault)| json!({ "position": position, "stream": stream, "fault": fault }));
+        output::json(&json!({ "commits": commits, "streams": chain.streams(), "faults": faults.len(), "first_fault": first }))?;
+    } else {
+        output::line(&format!("提交 commits {commits} · 流 streams {} · 错误 faults {}", chain.streams(), faults.len()))?;
+    }
+    match first {
+        Some((position, stream, fault)) => Err(Failure::Failed(anyhow!("the first bad commit is {position} ({stream}): {fault}"))),
+        None => Ok(()),
+    }
+}
+
+async fn export(place: &LogPlace, settings: Settings, file: &Path) -> Outcome {
+    let log = open_log(place, settings, Access::Read).await?;
+    let to: Box<dyn Write> = if file == Path::new("-") {
+        Box::new(std::io::stdout().lock())
+    } else {
+        Box::new(File::create_new(file).with_context(|| format!("write {}", file.display())).or_usage()?)
+    };
+    let mut to = BufWriter::new(to);
+    to.write_all(EXPORT_MAGIC)?;
+    let mut writer = ExportWriter::default();
+    let commits = each_commit(log.as_ref(), "导出 export", |commit| {
+        let record = writer.commit(ExportedCommit {
+            stream_kind: commit.stream.kind.to_string(),
+            stream_id: commit.stream.id.to_string(),
+            branch: commit.route.branch.to_string(),
+            class: commit.route.class.to_string(),
+            payload: commit.payload.to_vec(),
+        });
+        Ok(to.write_all(&record)?)
+    })
+    .await?;
+    to.write_all(&writer.trailer())?;
+    to.flush()?;
+    eprintln!("导出 exported {commits}");
+    Ok(())
+}
+
+async fn import(place: &LogPlace, settings: Settings, file: &Path) -> Outcome {
+    let bytes = read_all(file).or_usage()?;
+    let commits = checked(&bytes).or_usage()?;
+    let log = open_log(place, settings, Access::Write).await?;
+    if log.head().await.or_unreachable()? != Position::START {
+        return Err(Failure::Conflict(anyhow!("the log is not empty: import into a new one")));
+    }
+    let bar = output::progress("导入 import", commits.len() as u64);
+    let mut versions: std::collections::HashMap<StreamId, StreamVersion> = std::collections::HashMap::new();
+    for commit in commits {
+        let stream = StreamId { kind: Token::new(commit.stream_kind)?, id: Token::new(commit.stream_id)? };
+        let route = Route { branch: Token::new(commit.branch)?, class: Token::new(commit.class)? };
+        let expected = versions.get(&stream).map_or(Expected::NoStream, |version| Expected::At(*version));
+        let commit_id = commit_id(&commit.payload).context("read a commit's id")?;
+        let append = Append { stream: stream.clone(), expected, route, commit_id, payload: commit.payload.into() };
+        let appended = log.append(append).await.or_unreachable()?;
+        versions.insert(stream, appended.version);
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    Ok(())
+}
+
+/// Everything in an export, if every chain and the trailer hold: nothing is imported by halves.
+fn checked(bytes: &[u8]) -> anyhow::Result<Vec<ExportedCommit>> {
+    let mut reader = ExportReader::new(bytes)?;
+    let (mut chain, mut commits) = (Chain::default(), Vec::new());
+    while let Some(commit) = reader.next_commit()? {
+        chain
+            .check(&commit.stream_kind, &commit.stream_id, &commit.payload)
+            .with_context(|| format!("commit {} is bad", commits.len() + 1))?;
+        commits.push(commit);
+    }
+    Ok(commits)
+}

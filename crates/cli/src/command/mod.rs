@@ -1,0 +1,47 @@
+//! The subcommands, a file each.
+
+mod bench;
+mod deadline;
+mod doctor;
+mod import;
+mod log;
+mod models;
+mod replay;
+mod serve;
+mod ticket;
+mod up;
+
+use clap::CommandFactory;
+use tracing_subscriber::EnvFilter;
+
+use crate::args::{Args, Command};
+use crate::exit::{Outcome, OrFailure};
+use crate::settings::Settings;
+
+/// Runs the command that was asked for.
+pub(crate) fn run(args: Args) -> Outcome {
+    let filter = EnvFilter::try_new(&args.log).or_usage()?;
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let settings = Settings::read(args.config.as_deref())?;
+    match args.command {
+        Command::Up(up) => up::run(up, settings),
+        Command::Serve(serve) => serve::run(serve, settings),
+        Command::Deadline(deadline) => deadline::run(&deadline),
+        Command::Replay(replay) => replay::run(&replay),
+        Command::Import(import) => import::run(import),
+        Command::Ticket(ticket) => ticket::run(ticket),
+        Command::Log(log) => log::run(log, settings),
+        Command::Models(models) => models::run(models, settings),
+        Command::Doctor(doctor) => doctor::run(doctor, settings),
+        Command::Bench(bench) => bench::run(&bench),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Args::command(), "cuiban", &mut std::io::stdout());
+            Ok(())
+        }
+    }
+}
+
+/// A runtime for the commands that talk to a log or a server.
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()
+}

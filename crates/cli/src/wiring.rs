@@ -1,0 +1,140 @@
+//! What the roles are made of: a log, a clock, handlers, read models, and a client for a running system.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, anyhow};
+use cuiban_event_log::EventLog;
+use cuiban_event_log_jetstream::JetStreamLog;
+use cuiban_event_log_sqlite::SqliteLog;
+use serde_json::Value;
+
+use crate::args::LogPlace;
+use crate::exit::{Failure, OrFailure};
+use crate::settings::Settings;
+
+/// Whether a log is only looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    Read,
+    Write,
+}
+
+/// Where the data folder keeps what.
+#[derive(Clone, Debug)]
+pub(crate) struct DataDir(PathBuf);
+
+impl DataDir {
+    /// The folder that was named, or `./cuiban-data`.
+    pub(crate) fn new(named: Option<PathBuf>, settings: &Settings) -> Self {
+        Self(named.or_else(|| settings.data.clone()).unwrap_or_else(|| PathBuf::from("cuiban-data")))
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    pub(crate) fn log_file(&self) -> PathBuf {
+        self.0.join("log.sqlite")
+    }
+
+    pub(crate) fn models(&self) -> PathBuf {
+        self.0.join("models")
+    }
+
+    pub(crate) fn watchdog(&self) -> PathBuf {
+        self.0.join("watchdog")
+    }
+
+    pub(crate) fn outbox(&self) -> PathBuf {
+        self.0.join("outbox")
+    }
+}
+
+/// The log at a place: embedded in a data folder, or on NATS.
+pub(crate) async fn open_log(place: &LogPlace, settings: Settings, access: Access) -> Result<Arc<dyn EventLog>, Failure> {
+    let nats = place.nats.clone().or_else(|| settings.nats.clone().filter(|_| place.data.is_none()));
+    match nats {
+        Some(url) => connect(&url, &settings).await.map(|log| log as Arc<dyn EventLog>),
+        None => embedded(&DataDir::new(place.data.clone(), &settings), &settings, access),
+    }
+}
+
+/// The log on NATS JetStream.
+pub(crate) async fn connect(url: &str, settings: &Settings) -> Result<Arc<JetStreamLog>, Failure> {
+    let servers = url.split(',').map(str::to_owned).collect();
+    let config = cuiban_event_log_jetstream::Config { servers, ..settings.jetstream.clone() };
+    let log = JetStreamLog::connect(config).await.with_context(|| format!("reach NATS at {url}"));
+    log.map(Arc::new).or_unreachable()
+}
+
+/// The log in a data folder.
+pub(crate) fn embedded(data: &DataDir, settings: &Settings, access: Access) -> Result<Arc<dyn EventLog>, Failure> {
+    let path = data.log_file();
+    let config = cuiban_event_log_sqlite::Config { path: path.clone(), ..settings.sqlite.clone() };
+    let log = match access {
+        Access::Read => SqliteLog::open_read_only(config),
+        Access::Write => {
+            std::fs::create_dir_all(data.path()).with_context(|| format!("make the folder {}", data.path().display()))?;
+            SqliteLog::open(config)
+        }
+    };
+    Ok(Arc::new(log?))
+}
+
+/// A client for a running system.
+pub(crate) struct Remote {
+    client: reqwest::Client,
+    url: String,
+    token: Option<String>,
+}
+
+/// What a running system says to a command.
+pub(crate) enum Answer {
+    Obeyed(Value),
+    Refused(Value),
+}
+
+impl Remote {
+    pub(crate) fn new(url: &str, token: Option<String>) -> anyhow::Result<Self> {
+        // Already installed is as good.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let client = reqwest::Client::builder().build().context("make an HTTP client")?;
+        Ok(Self { client, url: url.trim_end_matches('/').to_owned(), token })
+    }
+
+    /// A query's answer.
+    pub(crate) async fn get(&self, path: &str) -> Result<Value, Failure> {
+        let request = self.client.get(format!("{}{path}", self.url));
+        match self.send(request).await? {
+            Answer::Obeyed(value) => Ok(value),
+            Answer::Refused(problem) => Err(Failure::Failed(anyhow!("{}", problem_text(&problem)))),
+        }
+    }
+
+    /// A command's answer; the same key makes it obeyed once.
+    pub(crate) async fn post(&self, path: &str, idempotency_key: &str, body: &Value) -> Result<Answer, Failure> {
+        let request = self.client.post(format!("{}{path}", self.url)).header("idempotency-key", idempotency_key);
+        self.send(request.json(body)).await
+    }
+
+    async fn send(&self, request: reqwest::RequestBuilder) -> Result<Answer, Failure> {
+        let request = match &self.token {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        };
+        let answer = request.send().await.with_context(|| format!("reach {}", self.url)).or_unreachable()?;
+        let status = answer.status();
+        let value: Value = answer.json().await.with_context(|| format!("read the answer of {}", self.url))?;
+        match status.as_u16() {
+            200..300 => Ok(Answer::Obeyed(value)),
+            503 | 504 => Err(Failure::Unreachable(anyhow!("{}", problem_text(&value)))),
+            _ => Ok(Answer::Refused(value)),
+        }
+    }
+}
+
+fn problem_text(problem: &Value) -> String {
+    let text = |name: &str| problem.get(name).and_then(Value::as_str).unwrap_or_default();
+    format!("{} ({}): {}", text("title"), text("code"), text("detail"))
+}

@@ -1,0 +1,206 @@
+//! The command line: what goes to stdout, what it exits with, and that bad input says what to do.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use acceptance::{Client, Process, binary};
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+
+/// The project's root.
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn cuiban(args: &[&str]) -> Result<Output> {
+    Ok(Command::new(binary()?).args(args).current_dir(root()).stdin(Stdio::null()).output()?)
+}
+
+fn cuiban_with(args: &[&str], input: &[u8]) -> Result<Output> {
+    let mut command = Command::new(binary()?);
+    command.args(args).current_dir(root()).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn()?;
+    child.stdin.take().context("a pipe")?.write_all(input)?;
+    Ok(child.wait_with_output()?)
+}
+
+fn stdout(output: &Output) -> Result<&str> {
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "exit {:?}: {stderr}", output.status.code());
+    Ok(std::str::from_utf8(&output.stdout)?)
+}
+
+/// Exit code and stderr of something that must not succeed.
+fn refusal(output: &Output) -> (Option<i32>, String) {
+    (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+const CALENDAR: &str = "deploy/calendars/cn-std.toml";
+const MAPPING: &str = "deploy/examples/servicenow/mapping.toml";
+const HEADER: &str = "number,incident_state,caller_id,opened_at,sys_updated_at,location,subcategory,u_symptom,category,cmdb_ci,priority";
+
+#[test]
+fn r54_a_deadline_is_told_with_its_trace() -> Result<()> {
+    let args = ["deadline", "--calendar", CALENDAR, "--from", "2026-02-14T15:00:00+08:00", "--limit", "6h"];
+    let table = cuiban(&args)?;
+    ensure!(stdout(&table)?.contains("2026-02-24 12:00:00"), "{}", stdout(&table)?);
+    let answer: Value = serde_json::from_str(stdout(&cuiban(&[&args[..], &["--json"]].concat())?)?)?;
+    ensure!(answer["due"] == "2026-02-24T04:00:00Z" && answer["trace"]["steps"].is_array(), "{answer}");
+    Ok(())
+}
+
+#[test]
+fn a_batch_answers_each_line_even_a_bad_one() -> Result<()> {
+    let lines = "{\"id\":1,\"from\":\"2026-02-14T15:00:00+08:00\",\"limit\":\"6h\"}\nnonsense\n{\"id\":\"c\",\"from\":\"2026-02-14T15:00:00\",\"limit\":\"6h\"}\n";
+    let output = cuiban_with(&["deadline", "--calendar", CALENDAR, "--batch"], lines.as_bytes())?;
+    let answers: Vec<Value> = stdout(&output)?.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
+    ensure!(answers.len() == 3 && answers[0]["due"] == "2026-02-24T04:00:00Z", "{answers:?}");
+    ensure!(answers[1]["error"]["code"].is_string() && answers[2]["error"]["code"].is_string(), "{answers:?}");
+    Ok(())
+}
+
+#[test]
+fn r52_a_calendar_without_hours_is_refused() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let empty = dir.path().join("empty.toml");
+    std::fs::write(&empty, "zone = \"Asia/Shanghai\"\n[weekly]\n")?;
+    let empty = empty.to_str().context("a path")?;
+    let once = cuiban(&["deadline", "--calendar", empty, "--from", "2026-02-14T15:00:00Z", "--limit", "6h"])?;
+    ensure!(refusal(&once).0 == Some(2), "{:?}", refusal(&once));
+    let line = b"{\"id\":7,\"from\":\"2026-02-14T15:00:00Z\",\"limit\":\"6h\"}\n";
+    let batch = cuiban_with(&["deadline", "--calendar", empty, "--batch"], line)?;
+    let answer: Value = serde_json::from_str(stdout(&batch)?)?;
+    ensure!(answer["id"] == 7 && answer["error"]["code"] == "calendar_empty", "{answer}");
+    Ok(())
+}
+
+#[test]
+fn wrong_questions_exit_with_2_and_say_what_to_write() -> Result<()> {
+    let no_zone = cuiban(&["deadline", "--calendar", CALENDAR, "--from", "2026-02-14T15:00:00", "--limit", "6h"])?;
+    ensure!(refusal(&no_zone).0 == Some(2) && refusal(&no_zone).1.contains("+08:00"), "{:?}", refusal(&no_zone));
+    let negative = cuiban(&["deadline", "--calendar", CALENDAR, "--from", "2026-02-14T15:00:00Z", "--limit=-6h"])?;
+    ensure!(refusal(&negative).0 == Some(2), "{:?}", refusal(&negative));
+    let unknown = cuiban(&["fly"])?;
+    ensure!(refusal(&unknown).0 == Some(2), "{:?}", refusal(&unknown));
+    let garbage = cuiban_with(&["log", "decode", "-"], b"\xff\xff not a commit")?;
+    ensure!(refusal(&garbage).0 == Some(2), "{:?}", refusal(&garbage));
+    Ok(())
+}
+
+#[test]
+fn what_does_not_answer_exits_with_3() -> Result<()> {
+    let nobody = cuiban(&["ticket", "show", "BX-202611-00001", "--to", "http://127.0.0.1:1"])?;
+    ensure!(refusal(&nobody).0 == Some(3), "{:?}", refusal(&nobody));
+    Ok(())
+}
+
+#[test]
+fn a_history_is_replayed_by_its_mapping() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let file = dir.path().join("history.csv");
+    // One kept, one answered too late and reopened, one that waits beyond its limit and is kept all the same.
+    let rows = [
+        "A,New,C1,02-03-2026 09:00,02-03-2026 09:05,Location 2,S,Y,G,?,3 - Moderate",
+        "A,Resolved,C1,02-03-2026 09:00,02-03-2026 11:00,Location 2,S,Y,G,?,3 - Moderate",
+        "A,Closed,C1,02-03-2026 09:00,02-03-2026 12:00,Location 2,S,Y,G,?,3 - Moderate",
+        "B,New,C2,02-03-2026 09:00,02-03-2026 09:05,Location 1,S,Y,G,?,1 - Critical",
+        "B,Resolved,C2,02-03-2026 09:00,04-03-2026 09:00,Location 1,S,Y,G,?,1 - Critical",
+        "B,Active,C2,02-03-2026 09:00,04-03-2026 10:00,Location 1,S,Y,G,?,1 - Critical",
+        "B,Resolved,C2,02-03-2026 09:00,04-03-2026 11:00,Location 1,S,Y,G,?,1 - Critical",
+        "C,Awaiting User Info,C3,02-03-2026 09:00,02-03-2026 10:00,?,S,Y,G,?,4 - Low",
+        "C,Active,C3,02-03-2026 09:00,05-03-2026 10:00,?,S,Y,G,?,4 - Low",
+        "C,Resolved,C3,02-03-2026 09:00,05-03-2026 16:00,?,S,Y,G,?,4 - Low",
+    ];
+    std::fs::write(&file, format!("{HEADER}\n{}\n", rows.join("\n")))?;
+    let replay = cuiban(&["replay", file.to_str().context("a path")?, "--mapping", MAPPING, "--json"])?;
+    let counts = |started, met, breached| {
+        json!({ "started": started, "met": met, "breached": breached, "cancelled": 0, "open": 0 })
+    };
+    let expected = json!({
+        "tickets": 3, "breaches": 2, "notices": 2,
+        "clocks": { "response": counts(3, 2, 1), "dispatch": counts(4, 3, 1) },
+    });
+    ensure!(serde_json::from_str::<Value>(stdout(&replay)?)? == expected, "{}", stdout(&replay)?);
+    Ok(())
+}
+
+#[test]
+fn the_real_service_desks_log_is_replayed_where_it_is_there() -> Result<()> {
+    let file = root().join("../shared/data/servicenow-incidents.csv");
+    if !file.exists() {
+        return Ok(());
+    }
+    let replay = cuiban(&["replay", file.to_str().context("a path")?, "--mapping", MAPPING, "--json"])?;
+    let counts = |started, met, breached| {
+        json!({ "started": started, "met": met, "breached": breached, "cancelled": 0, "open": 0 })
+    };
+    // Counted by an independent program from the rules in the data's own description.
+    let expected = json!({
+        "tickets": 890, "breaches": 862, "notices": 862,
+        "clocks": { "response": counts(890, 580, 310), "dispatch": counts(902, 350, 552) },
+    });
+    ensure!(serde_json::from_str::<Value>(stdout(&replay)?)? == expected, "{}", stdout(&replay)?);
+    Ok(())
+}
+
+#[test]
+fn a_mapping_that_names_an_unknown_column_is_refused() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let file = dir.path().join("history.csv");
+    std::fs::write(&file, "number,state\nA,New\n")?;
+    let replay = cuiban(&["replay", file.to_str().context("a path")?, "--mapping", MAPPING])?;
+    let (code, said) = refusal(&replay);
+    ensure!(code == Some(2) && said.contains("opened_at"), "{code:?} {said}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_is_verified_carried_over_and_rebuilt_from() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let path = |name: &str| dir.path().join(name).to_str().map(str::to_owned).context("a path");
+    let (one, two, file) = (path("one")?, path("two")?, path("log.export")?);
+    let process = Process::start(&["up", "--data", &one, "--listen", "127.0.0.1:0"]).await?;
+    let client = Client::new(process.url())?;
+    client.set_up(3600, 3600).await?;
+    let call = json!({
+        "kind": "repair", "channel": "phone", "branch": "B0", "area": "urban", "product_model": "KFR-35GW",
+        "description": "不制冷", "customer": { "name": "客户", "phone": "138-0013-8000" },
+    });
+    let ticket = client.until_acknowledged("/v1/tickets", "one", &call).await?.context("registered")?.ticket;
+    let shown = cuiban(&["ticket", "show", &ticket, "--to", process.url(), "--json"])?;
+    let number = serde_json::from_str::<Value>(stdout(&shown)?)?["number"].as_str().context("a number")?.to_owned();
+    ensure!(number.starts_with("BX-"), "{number}");
+    ensure!(stdout(&cuiban(&["ticket", "history", &number, "--to", process.url()])?)?.contains("ticket_registered"));
+    ensure!(process.stop().await? == Some(0));
+
+    let verified: Value = serde_json::from_str(stdout(&cuiban(&["log", "verify", "--data", &one, "--json"])?)?)?;
+    ensure!(verified["faults"] == 0 && verified["commits"].as_u64() > Some(4), "{verified}");
+    stdout(&cuiban(&["log", "export", "--data", &one, &file])?)?;
+    stdout(&cuiban(&["log", "import", "--data", &two, &file])?)?;
+    let tail = |data: &str| -> Result<String> {
+        Ok(stdout(&cuiban(&["log", "tail", "--after", "0", "--no-follow", "--data", data])?)?.to_owned())
+    };
+    ensure!(tail(&one)? == tail(&two)?, "the carried log differs");
+    let again = cuiban(&["log", "import", "--data", &two, &file])?;
+    ensure!(refusal(&again).0 == Some(4), "{:?}", refusal(&again));
+    let rebuilt = cuiban(&["models", "rebuild", "--data", &two, "--json"])?;
+    ensure!(stdout(&rebuilt)?.contains("\"models\""));
+
+    let mut bytes = std::fs::read(&file)?;
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 0x55;
+    std::fs::write(&file, bytes)?;
+    let damaged = cuiban(&["log", "import", "--data", &path("three")?, &file])?;
+    ensure!(refusal(&damaged).0 == Some(2), "{:?}", refusal(&damaged));
+    Ok(())
+}
+
+#[test]
+fn the_doctor_says_what_to_do_where_there_is_nothing() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let output = cuiban(&["doctor", "--data", dir.path().to_str().context("a path")?])?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    ensure!(output.status.code() == Some(1) && text.contains("cuiban up"), "{text}");
+    Ok(())
+}

@@ -1,0 +1,114 @@
+//! One `cuiban` process.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+
+/// How long a process may take until it says where it listens, or until it ends.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The binary that was built beside this test.
+pub fn binary() -> Result<PathBuf> {
+    if let Some(path) = std::env::var_os("CUIBAN_BIN") {
+        return Ok(path.into());
+    }
+    let test = std::env::current_exe()?;
+    let folder = test.parent().and_then(|deps| deps.parent()).context("the target folder")?;
+    let path = folder.join("cuiban");
+    if !path.exists() {
+        bail!("{} is missing: cargo build -p cuiban-cli", path.display());
+    }
+    Ok(path)
+}
+
+/// A `cuiban up` or `cuiban serve`. Killed when dropped.
+#[derive(Debug)]
+pub struct Process {
+    args: Vec<OsString>,
+    ready: &'static str,
+    child: Option<Child>,
+    url: String,
+}
+
+impl Process {
+    /// Starts it; returns when it says that it is ready. With `--listen 127.0.0.1:0` among the arguments it keeps the
+    /// port of its first start when it is started again.
+    pub async fn start(args: &[&str]) -> Result<Self> {
+        let args: Vec<OsString> = args.iter().map(OsString::from).collect();
+        let ready = match args.get(1).and_then(|role| role.to_str()) {
+            Some("watchdog") => "cuiban: watching",
+            Some("notifier") => "cuiban: notifying",
+            _ => "cuiban: http://",
+        };
+        let mut process = Self { args, ready, child: None, url: String::new() };
+        process.spawn().await?;
+        Ok(process)
+    }
+
+    /// Where it is reached.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// As `kill -9`; returns when the process is gone.
+    pub async fn kill(&mut self) -> Result<()> {
+        if let Some(mut child) = self.child.take() {
+            child.kill().await?;
+        }
+        Ok(())
+    }
+
+    /// Kills it and starts it again in the same place.
+    pub async fn restart(&mut self) -> Result<()> {
+        self.kill().await?;
+        self.spawn().await
+    }
+
+    /// Asks it to stop, as `kill` does; answers its exit code.
+    pub async fn stop(mut self) -> Result<Option<i32>> {
+        let mut child = self.child.take().context("a running process")?;
+        let pid = child.id().context("a process id")?;
+        let asked = Command::new("kill").arg(pid.to_string()).status().await?;
+        anyhow::ensure!(asked.success(), "kill {pid}");
+        Ok(tokio::time::timeout(PATIENCE, child.wait()).await.context("the process ends in time")??.code())
+    }
+
+    async fn spawn(&mut self) -> Result<()> {
+        let mut command = Command::new(binary()?);
+        command.args(&self.args).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
+        let mut child = command.spawn()?;
+        let mut lines = BufReader::new(child.stderr.take().context("a pipe")?).lines();
+        let ready = self.ready;
+        let said = tokio::time::timeout(PATIENCE, async {
+            let mut before = Vec::new();
+            while let Some(line) = lines.next_line().await? {
+                if line.starts_with(ready) {
+                    return Ok(line);
+                }
+                before.push(line);
+            }
+            bail!("the process ended before it was ready:\n{}", before.join("\n"))
+        });
+        let line = said.await.context("the process is ready in time")??;
+        if let Some(url) = line.strip_prefix("cuiban: ").filter(|url| url.starts_with("http")) {
+            self.url = url.to_owned();
+            self.keep_port();
+        }
+        // Read on, so that the process never waits for a full pipe.
+        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+        self.child = Some(child);
+        Ok(())
+    }
+
+    fn keep_port(&mut self) {
+        let address = self.url.trim_start_matches("http://").to_owned();
+        if let Some(place) = self.args.iter().position(|arg| arg == "--listen") {
+            self.args[place + 1] = address.into();
+        }
+    }
+}
