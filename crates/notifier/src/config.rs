@@ -42,6 +42,10 @@ pub struct Config {
     pub record_delay_max_ms: u64,
     /// The pause before the outbox is read again after it could not be, in milliseconds.
     pub read_again_delay_ms: u64,
+    /// How often opening the outbox is tried again while the disk does not let us.
+    pub open_retries_max: u32,
+    /// The pause before that, in milliseconds.
+    pub open_retry_delay_ms: u64,
     /// The limits of the outbox's own store.
     pub store: cuiban_projector::StoreConfig,
     /// How long a stop waits for pushes under way, in milliseconds.
@@ -68,6 +72,8 @@ impl Default for Config {
             record_delay_ms: 100,
             record_delay_max_ms: 10_000,
             read_again_delay_ms: 1_000,
+            open_retries_max: 40,
+            open_retry_delay_ms: 50,
             store: cuiban_projector::StoreConfig {
                 cache_bytes: 16 << 20,
                 ..cuiban_projector::StoreConfig::default()

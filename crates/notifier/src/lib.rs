@@ -31,6 +31,8 @@ mod quiet_hours;
 mod service;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 mod wording;
 
 pub use alert::{Alert, Severity};

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use cuiban_command_handler::Handlers;
 use cuiban_domain::alert::Alert;
@@ -131,8 +132,25 @@ impl Notifier {
     }
 }
 
-/// Opening checks every row, so it is kept off the runtime's threads.
+/// Opens the outbox, again after a pause while the disk does not let us: what a process before us had open, or we
+/// ourselves a moment ago, may still be closing.
 async fn open(
+    dir: &Path,
+    fold: OutboxFold,
+    config: &Config,
+) -> Result<(Store, Model<OutboxFold>), StoreError> {
+    let mut retries = 0;
+    loop {
+        match open_once(dir, fold.clone(), config).await {
+            Err(StoreError::Unavailable { .. }) if retries < config.open_retries_max => retries += 1,
+            opened => return opened,
+        }
+        tokio::time::sleep(Duration::from_millis(config.open_retry_delay_ms)).await;
+    }
+}
+
+/// Opening checks every row, so it is kept off the runtime's threads.
+async fn open_once(
     dir: &Path,
     fold: OutboxFold,
     config: &Config,

@@ -1,0 +1,267 @@
+//! A company with one branch over a log in memory, a clock that is moved by hand, and notifiers on top.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use cuiban_command_handler::{Clock, CommandMeta, Handlers, ManualClock, SeededIds};
+use cuiban_domain::alert::{AlertEvent, Outcome};
+use cuiban_domain::ids::{Actor, BranchId, ChannelId, CommandId, TicketId};
+use cuiban_domain::organisation::{BranchCommand, OpenBranch};
+use cuiban_domain::people::Customer;
+use cuiban_domain::sla::{ClockKind, Notice, Rung};
+use cuiban_domain::text::{Name, Note};
+use cuiban_domain::ticket::{
+    Area, Channel as Call, CustomerLevel, IssueExpediteNotice, RegisterTicket, TicketCommand, TicketKind,
+    Urgency,
+};
+use cuiban_domain::{Event, Instant};
+use cuiban_event_log::{
+    Append, AppendError, Appended, Consistency, EventLog, Filter, LogError, MemoryLog, Position,
+    RecordedCommit, StreamId, StreamVersion, Subscription,
+};
+use cuiban_event_schema::Envelope;
+use tempfile::TempDir;
+use uuid::Uuid;
+
+use crate::{Channel, ChannelStatus, Config, DeliveryConfig, MemoryChannel, Notifier, Outlet};
+
+/// Friday morning, when the branch opens; a repair that is registered then is due at [`DUE`].
+pub(super) const OPENS: &str = "2026-11-20T08:30:00+08:00";
+/// Six working hours later.
+pub(super) const DUE: &str = "2026-11-20T15:30:00+08:00";
+/// The customer, of whom no alert may tell (R91).
+pub(super) const CUSTOMER: (&str, &str, &str) = ("欧阳修远", "13800138000", "汉口路 17 号");
+
+pub(super) fn at(text: &str) -> Instant {
+    text.parse().unwrap()
+}
+
+pub(super) fn channel_id(id: &str) -> ChannelId {
+    ChannelId::new(id).unwrap()
+}
+
+pub(super) fn branch() -> BranchId {
+    BranchId::new("B0").unwrap()
+}
+
+pub(super) struct World {
+    pub(super) log: GatedLog,
+    pub(super) clock: Arc<ManualClock>,
+    pub(super) handlers: Arc<Handlers>,
+    pub(super) dir: TempDir,
+}
+
+/// One recorded attempt.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Attempt {
+    pub(super) channel: ChannelId,
+    pub(super) attempt: u32,
+    pub(super) outcome: Outcome,
+    pub(super) envelope: Envelope,
+}
+
+impl World {
+    pub(super) async fn new() -> Self {
+        let log = GatedLog::default();
+        let clock = Arc::new(ManualClock::new(at(OPENS)));
+        let world = Self { handlers: handlers(&log, &clock).await, log, clock, dir: TempDir::new().unwrap() };
+        world.open(branch(), "武汉服务中心").await;
+        world
+    }
+
+    pub(super) async fn open(&self, branch: BranchId, name: &str) {
+        let name = Name::new(name).unwrap();
+        let open = BranchCommand::from(OpenBranch { branch: branch.clone(), name, province: None });
+        let opened = self.handlers.branch(&branch, &open, &self.meta()).await.unwrap();
+        self.handlers.directory().wait_for(opened.position).await;
+    }
+
+    pub(super) async fn ticket(&self, ticket: TicketId, command: impl Into<TicketCommand>) {
+        self.handlers.ticket(ticket, &command.into(), &self.meta()).await.unwrap();
+    }
+
+    fn meta(&self) -> CommandMeta {
+        CommandMeta::new(CommandId(self.handlers.new_id()), Actor::new("operator-1").unwrap())
+    }
+
+    pub(super) async fn register(&self, urgency: Urgency) -> TicketId {
+        let (name, phone, address) = CUSTOMER;
+        let request = RegisterTicket {
+            kind: TicketKind::Repair,
+            customer: Customer {
+                name: name.parse().unwrap(),
+                phone: phone.parse().unwrap(),
+                address: Some(address.parse().unwrap()),
+            },
+            customer_level: CustomerLevel::Standard,
+            channel: Call::Phone,
+            product_model: Name::new("KX-200").unwrap(),
+            serial_number: None,
+            description: Note::new("不制冷，请联系 13800138000").unwrap(),
+            happened_at: None,
+            branch: branch(),
+            area: Some(Area::Urban),
+            district: None,
+            urgency,
+            needs_visit: true,
+            warranty_until: None,
+            contract_until: None,
+        };
+        let ticket = TicketId(self.handlers.new_id());
+        self.handlers.register(ticket, request, &self.meta()).await.unwrap();
+        ticket
+    }
+
+    /// Issues the notice of a clock that is due; answers its id.
+    pub(super) async fn expedite(&self, ticket: TicketId, clock: ClockKind) -> Uuid {
+        let notice = Notice { clock, cycle: 1, rung: Rung::Breach, repetition: 0 };
+        self.ticket(ticket, IssueExpediteNotice { notice }).await;
+        notice.id(ticket).0
+    }
+
+    /// Registers so many repairs, and breaks their dispatch limits `after` the due instant.
+    pub(super) async fn breaches(&self, count: usize, after: Duration) -> Vec<Uuid> {
+        let mut tickets = Vec::new();
+        for _ in 0..count {
+            tickets.push(self.register(Urgency::Normal).await);
+        }
+        self.clock.advance_to(at(DUE) + after);
+        let mut notices = Vec::new();
+        for ticket in tickets {
+            notices.push(self.expedite(ticket, ClockKind::Dispatch).await);
+        }
+        notices
+    }
+
+    /// One notice, issued at its instant.
+    pub(super) async fn breach(&self) -> Uuid {
+        self.breaches(1, Duration::from_micros(1)).await.remove(0)
+    }
+
+    pub(super) async fn start(&self, store: &str, outlets: Vec<Outlet>, config: Config) -> Notifier {
+        let (handlers, log) = (self.handlers.clone(), Arc::new(self.log.clone()));
+        let store = self.dir.path().join(store);
+        Notifier::start(handlers, log, &store, outlets, config).await.unwrap()
+    }
+
+    /// A notifier of another process: with command handlers of its own.
+    pub(super) async fn start_elsewhere(
+        &self,
+        store: &str,
+        outlets: Vec<Outlet>,
+        config: Config,
+    ) -> Notifier {
+        let (handlers, log) = (handlers(&self.log, &self.clock).await, Arc::new(self.log.clone()));
+        Notifier::start(handlers, log, &self.dir.path().join(store), outlets, config).await.unwrap()
+    }
+
+    /// What is recorded of an alert, in order.
+    pub(super) fn attempts(&self, alert: Uuid) -> Vec<Attempt> {
+        let commits = self.log.inner.commits_after(Position::START);
+        let of_alert = commits.iter().filter(|commit| commit.stream.id.as_str() == alert.to_string());
+        of_alert
+            .flat_map(|recorded| {
+                let commit = cuiban_event_schema::decode(&recorded.payload).unwrap();
+                let envelope = commit.envelope;
+                commit.events.into_iter().map(move |event| match event {
+                    Event::Alert(AlertEvent::AlertAttempted { channel, attempt, outcome, .. }) => {
+                        Attempt { channel, attempt, outcome, envelope: envelope.clone() }
+                    }
+                    other => panic!("{other:?} on an alert's stream"),
+                })
+            })
+            .collect()
+    }
+
+    /// How the attempts on an alert ended: `f` failed, `d` delivered, `g` given up.
+    pub(super) fn outcomes(&self, alert: Uuid) -> String {
+        self.attempts(alert)
+            .iter()
+            .map(|attempt| match attempt.outcome {
+                Outcome::Delivered => 'd',
+                Outcome::Failed(_) => 'f',
+                Outcome::GivenUp(_) => 'g',
+            })
+            .collect()
+    }
+}
+
+async fn handlers(log: &GatedLog, clock: &Arc<ManualClock>) -> Arc<Handlers> {
+    static STARTED: AtomicUsize = AtomicUsize::new(0);
+    let seed = STARTED.fetch_add(1, Ordering::Relaxed) as u64;
+    let process = Actor::new("test").unwrap();
+    let (log, clock): (Arc<dyn EventLog>, Arc<dyn Clock>) = (Arc::new(log.clone()), clock.clone());
+    let ids = Arc::new(SeededIds::new(seed));
+    Arc::new(Handlers::start(log, clock, ids, process, Default::default()).await.unwrap())
+}
+
+/// The limits of the tests: late notices are not waited for.
+pub(super) fn config() -> Config {
+    Config { late_gather_ms: 0, record_delay_ms: 1, record_delay_max_ms: 5, ..Config::default() }
+}
+
+pub(super) fn memory(id: &str) -> Arc<MemoryChannel> {
+    Arc::new(MemoryChannel::new(channel_id(id)))
+}
+
+pub(super) fn outlet(channel: Arc<dyn Channel>) -> Outlet {
+    Outlet { channel, delivery: DeliveryConfig::default() }
+}
+
+/// Returns when the channel's status is as wanted.
+pub(super) async fn until(notifier: &Notifier, channel: &str, wanted: impl FnMut(&ChannelStatus) -> bool) {
+    let mut status = notifier.channel(&channel_id(channel)).unwrap();
+    within_reason(status.wait_for(wanted)).await.unwrap();
+}
+
+/// A test that waits for something that never comes fails instead of hanging.
+pub(super) async fn within_reason<T>(wait: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(30), wait).await.expect("it should have come by now")
+}
+
+/// A log in memory that can be told to take nothing more on alerts' streams.
+#[derive(Clone, Debug, Default)]
+pub(super) struct GatedLog {
+    inner: MemoryLog,
+    pub(super) refuses_alerts: Arc<AtomicBool>,
+}
+
+#[async_trait]
+impl EventLog for GatedLog {
+    async fn append(&self, append: Append) -> Result<Appended, AppendError> {
+        if append.stream.kind.as_str() == "alert" && self.refuses_alerts.load(Ordering::SeqCst) {
+            return Err(AppendError::Unavailable { stream: append.stream, source: "away".into() });
+        }
+        self.inner.append(append).await
+    }
+
+    async fn read_stream(
+        &self,
+        stream: &StreamId,
+        after: Option<StreamVersion>,
+        consistency: Consistency,
+    ) -> Result<Vec<RecordedCommit>, LogError> {
+        self.inner.read_stream(stream, after, consistency).await
+    }
+
+    async fn subscribe(&self, filter: Filter, after: Position) -> Result<Subscription, LogError> {
+        self.inner.subscribe(filter, after).await
+    }
+
+    async fn head(&self) -> Result<Position, LogError> {
+        self.inner.head().await
+    }
+
+    async fn time(&self) -> Result<Instant, LogError> {
+        self.inner.time().await
+    }
+}
+
+impl GatedLog {
+    /// Every commit, in order.
+    pub(super) fn commits(&self) -> Vec<RecordedCommit> {
+        self.inner.commits_after(Position::START)
+    }
+}
