@@ -13,6 +13,9 @@ use crate::{
     Append, AppendError, Appended, Expected, Filter, Position, RecordedCommit, Route, StreamId, StreamVersion,
 };
 
+/// How often a writer tries before the log is judged to refuse what it must store.
+const CONTENTION_ATTEMPTS_MAX: usize = 10_000;
+
 /// Branch and class of the n-th racer: racers of one stream take different routes.
 fn some_route(n: usize) -> Route {
     route(["B0", "B1", "B2", "_"][n % 4], ["case", "expedite", "transfer"][n % 3])
@@ -244,7 +247,13 @@ pub async fn many_writers_lose_and_double_nothing(log: Log) {
 /// Appends `count` commits to a stream that others append to as well, re-reading after each conflict.
 async fn contend(log: &Log, stream: &StreamId, count: usize) -> Vec<(Appended, Bytes)> {
     let mut acknowledged = Vec::new();
+    let mut attempts = 0;
     while acknowledged.len() < count {
+        attempts += 1;
+        assert!(
+            attempts <= CONTENTION_ATTEMPTS_MAX,
+            "somebody's append is stored in each round of conflicts"
+        );
         let kept = read(log, stream).await;
         let expected = kept.last().map_or(Expected::NoStream, |commit| Expected::At(commit.version));
         let payload = payload_of(fresh_id());
