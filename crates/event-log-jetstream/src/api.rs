@@ -123,6 +123,9 @@ pub(crate) struct StoredMessage {
     pub(crate) seq: u64,
     /// Base64; absent when empty.
     #[serde(default)]
+    pub(crate) hdrs: String,
+    /// Base64; absent when empty.
+    #[serde(default)]
     pub(crate) data: String,
 }
 
@@ -177,18 +180,19 @@ impl Broker {
         self.call(&format!("STREAM.INFO.{}", self.config.stream), &json!({})).await
     }
 
-    /// The first message from a sequence on that matches a subject, from the stream's leader.
-    pub(crate) async fn next_message(
-        &self,
-        from: u64,
-        subject: &str,
-    ) -> Result<Option<StoredMessage>, CallError> {
-        let request = json!({ "seq": from, "next_by_subj": subject });
-        match self.call::<Stored>(&format!("STREAM.MSG.GET.{}", self.config.stream), &request).await {
+    /// One message, from the stream's leader: `{"seq": n}`, `{"last_by_subj": s}` or
+    /// `{"seq": n, "next_by_subj": s}`.
+    pub(crate) async fn leaders_message(&self, which: &Value) -> Result<Option<StoredMessage>, CallError> {
+        match self.call::<Stored>(&format!("STREAM.MSG.GET.{}", self.config.stream), which).await {
             Ok(stored) => Ok(Some(stored.message)),
             Err(error) if error.code() == Some(NO_MESSAGE) => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// The subject on which any replica answers for the stream.
+    pub(crate) fn direct_get(&self) -> String {
+        format!("$JS.API.DIRECT.GET.{}", self.config.stream)
     }
 }
 

@@ -8,6 +8,10 @@ use serde::Deserialize;
 use crate::api::{Broker, CallError, Refusal, parse};
 use crate::config::millis;
 
+/// The header that says which message of the stream comes before this one. The broker checks it and keeps it, so
+/// that a stream can be read backwards along it.
+pub(crate) const EXPECTED_SEQUENCE: &str = "Nats-Expected-Last-Subject-Sequence";
+
 /// "wrong last sequence: n": the stream is at n.
 const WRONG_LAST_SEQUENCE: u64 = 10071;
 /// The same without a number: another message of the stream is being stored at this moment.
@@ -32,7 +36,7 @@ pub(crate) async fn append(broker: &Broker, append: Append) -> Result<Appended, 
         return Err(AppendError::Conflict { stream, actual: None });
     };
     let mut headers = HeaderMap::new();
-    headers.insert("Nats-Expected-Last-Subject-Sequence", expected.to_string());
+    headers.insert(EXPECTED_SEQUENCE, expected.to_string());
     headers.insert("Nats-Expected-Last-Subject-Sequence-Subject", broker.subjects.of_stream(&stream));
     // An id by which a broker may recognise the commit when it is sent again. It has the stream in it,
     // so that a commit of one stream is never taken for one of another.

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// The servers, any of which leads to all: `nats://host:4222`, `tls://host:4222`.
+    /// The servers, any of which leads to all: `nats://host:4222`, `tls://user:password@host:4222`.
     pub servers: Vec<String>,
     /// A `.creds` file, where the servers ask for one.
     pub credentials_file: Option<PathBuf>,
@@ -70,6 +70,15 @@ impl Config {
         Self { servers: vec![server.into()], ..Self::default() }
     }
 
+    /// The servers without their passwords, for people.
+    pub(crate) fn servers_named(&self) -> String {
+        let named = self.servers.iter().map(|server| match server.split_once("://") {
+            Some((scheme, rest)) => format!("{scheme}://{}", rest.rsplit('@').next().unwrap_or(rest)),
+            None => server.rsplit('@').next().unwrap_or(server).to_owned(),
+        });
+        named.collect::<Vec<_>>().join(", ")
+    }
+
     pub(crate) fn request_timeout(&self) -> Duration {
         millis(self.request_ms_max)
     }
@@ -106,5 +115,17 @@ impl Default for Config {
             retry_delay_ms: 250,
             consumer_idle_ms_max: 60_000,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn servers_are_named_without_their_passwords() {
+        let servers = ["nats://cuiban:p@ss@a:4222", "tls://b", "c:4222", "u:p@d"].map(str::to_owned).to_vec();
+        let config = Config { servers, ..Config::default() };
+        assert_eq!(config.servers_named(), "nats://a:4222, tls://b, c:4222, d");
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event};
+use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event, ServerAddr};
 use serde_json::Value;
 use tokio::sync::watch;
 
@@ -101,7 +101,7 @@ pub(crate) async fn connect(config: Config) -> Result<Broker, ConnectError> {
 /// Connects, trying again until the configured time is over.
 async fn client(config: &Config, turns: watch::Sender<u64>) -> Result<Client, ConnectError> {
     let options = options(config, turns).await?;
-    let servers = config.servers.join(", ");
+    let servers = config.servers_named();
     let waited = millis(config.connect_ms_max);
     let mut last = None;
     let attempts = async {
@@ -133,7 +133,11 @@ fn is_hopeless(error: &async_nats::ConnectError) -> bool {
 async fn options(config: &Config, turns: watch::Sender<u64>) -> Result<ConnectOptions, ConnectError> {
     let mut options = match &config.credentials_file {
         Some(file) => ConnectOptions::with_credentials_file(file).await.map_err(ConnectError::Credentials)?,
-        None => ConnectOptions::new(),
+        None => match user_and_password(config) {
+            // The library reads the addresses and passes over what they say of the user.
+            Some((user, password)) => ConnectOptions::with_user_and_password(user, password),
+            None => ConnectOptions::new(),
+        },
     };
     if let Some(file) = &config.root_certificates_file {
         options = options.add_root_certificates(file.clone());
@@ -158,6 +162,14 @@ async fn options(config: &Config, turns: watch::Sender<u64>) -> Result<ConnectOp
         .ping_interval(millis(config.ping_ms))
         .reconnect_delay_callback(move |attempt| reconnect_delay(attempt).min(delay_max))
         .event_callback(told))
+}
+
+/// From the first address that has them.
+fn user_and_password(config: &Config) -> Option<(String, String)> {
+    config.servers.iter().find_map(|server| {
+        let address: ServerAddr = server.parse().ok()?;
+        Some((address.username()?.to_owned(), address.password()?.to_owned()))
+    })
 }
 
 /// At once, then after 20, 40, 80 … milliseconds.

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use async_nats::Message;
 use cuiban_event_log::{Delivery, Filter, LogError};
+use serde_json::json;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Interval, MissedTickBehavior};
 
@@ -272,7 +273,8 @@ impl Feeder {
             return Ok(None);
         }
         let all = self.broker.subjects.all();
-        let next = self.broker.next_message(known_to + 1, self.cover.as_deref().unwrap_or(&all)).await?;
+        let wanted = json!({ "seq": known_to + 1, "next_by_subj": self.cover.as_deref().unwrap_or(&all) });
+        let next = self.broker.leaders_message(&wanted).await?;
         if next.is_none() {
             self.nothing_to = last;
         }

@@ -1,13 +1,13 @@
 //! The log's promises kept on NATS JetStream.
 //!
 //! Appends go out as publishes that state what they expect of the whole stream; the broker is the judge.
-//! Reads of one stream are batched direct gets, confirmed by the stream's leader where it matters. Each
-//! subscription is fed by an ordered consumer of our own making, which is thrown away and made anew,
-//! from the last delivered position, at the first sign of a gap or of silence.
+//! What a commit expected is stored with it, so a stream is read backwards along that chain, beginning at the
+//! leader where it matters. Each subscription is fed by an ordered consumer of our own making, which is thrown
+//! away and made anew, from the last delivered position, at the first sign of a gap or of silence.
 //!
 //! ```text
 //!  append ─► publish cuiban.log.<kind>.<id>.<branch>.<class>, expecting cuiban.log.<kind>.<id>.> at n ─► answer
-//!  read_stream ─► DIRECT.GET in batches ─► (leader) STREAM.MSG.GET until there is no more
+//!  read_stream ─► the last one (STREAM.MSG.GET: leader, DIRECT.GET: any) ─► the one before it ─► … ─► the first
 //!  subscribe ─► consumer from cursor + 1 ─► pull ─► drop what is ≤ cursor or unwanted ─► subscriber
 //! ```
 //!

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -14,7 +15,7 @@ use crate::api::{Broker, CallError, Nanos};
 const MONITOR_BYTES_MAX: u64 = 4 << 20;
 
 /// What the broker says of itself, for whoever checks an installation.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct SettingsReport {
     /// The version of the server that we are connected to.
     pub server_version: String,
@@ -27,7 +28,7 @@ pub struct SettingsReport {
 }
 
 /// One setting of the stream.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Setting {
     /// The broker's name for it.
     pub name: &'static str,
@@ -40,7 +41,8 @@ pub struct Setting {
 }
 
 /// When the server's files are synced. By default JetStream acknowledges first and syncs every two minutes.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum SyncSetting {
     /// Before each acknowledgement.
     Always,

@@ -4,11 +4,13 @@
 
 mod support;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::HeaderMap;
 use cuiban_event_log::{
     AppendError, Consistency, EventLog, Expected, Filter, LogError, Pattern, Position, StreamVersion,
+    conformance,
 };
 use cuiban_event_log_jetstream::test_server::NatsServer;
 use cuiban_event_log_jetstream::{Config, ConnectError, JetStreamLog, SettingsReport, SyncSetting};
@@ -253,4 +255,20 @@ async fn a_stream_that_forgets_is_refused() {
     let ConnectError::Unfit { settings, .. } = &error else { panic!("{error}") };
     assert_eq!(settings.iter().map(|setting| setting.name).collect::<Vec<_>>(), ["discard", "max_age"]);
     assert!(error.to_string().contains("max_age is 86400000000000 (wanted: 0)"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_permissions_that_our_example_configuration_gives_are_enough() {
+    let example = include_str!("../../../deploy/nats-server.conf");
+    let block = example.lines().skip_while(|line| *line != "# authorization {");
+    let block: Vec<&str> = block.map_while(|line| line.strip_prefix('#')).collect();
+    let server = NatsServer::start_with(&block.join("\n").replace("$CUIBAN_NATS_PASSWORD", "secret")).await;
+    let refused = JetStreamLog::connect(server.config()).await.unwrap_err();
+    assert!(matches!(refused, ConnectError::Refused { .. }), "{refused}");
+    let url = server.url().replace("nats://", "nats://cuiban:secret@");
+    let log = JetStreamLog::connect(Config { servers: vec![url], ..server.config() }).await.unwrap();
+    conformance::a_leader_read_contains_what_was_acknowledged(Arc::new(log.clone())).await;
+    conformance::a_long_stream_is_read_whole(Arc::new(log.clone())).await;
+    let mut subscription = log.subscribe(Filter::everything(), Position::START).await.unwrap();
+    assert_eq!(heard(&mut subscription, 350).await.len(), 350);
 }
