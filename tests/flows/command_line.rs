@@ -19,7 +19,12 @@ fn cuiban(args: &[&str]) -> Result<Output> {
 
 fn cuiban_with(args: &[&str], input: &[u8]) -> Result<Output> {
     let mut command = Command::new(binary()?);
-    command.args(args).current_dir(root()).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+        .args(args)
+        .current_dir(root())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     let mut child = command.spawn()?;
     child.stdin.take().context("a pipe")?.write_all(input)?;
     Ok(child.wait_with_output()?)
@@ -56,7 +61,10 @@ fn a_batch_answers_each_line_even_a_bad_one() -> Result<()> {
     let output = cuiban_with(&["deadline", "--calendar", CALENDAR, "--batch"], lines.as_bytes())?;
     let answers: Vec<Value> = stdout(&output)?.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
     ensure!(answers.len() == 3 && answers[0]["due"] == "2026-02-24T04:00:00Z", "{answers:?}");
-    ensure!(answers[1]["error"]["code"].is_string() && answers[2]["error"]["code"].is_string(), "{answers:?}");
+    ensure!(
+        answers[1]["error"]["code"].is_string() && answers[2]["error"]["code"].is_string(),
+        "{answers:?}"
+    );
     Ok(())
 }
 
@@ -77,9 +85,15 @@ fn r52_a_calendar_without_hours_is_refused() -> Result<()> {
 
 #[test]
 fn wrong_questions_exit_with_2_and_say_what_to_write() -> Result<()> {
-    let no_zone = cuiban(&["deadline", "--calendar", CALENDAR, "--from", "2026-02-14T15:00:00", "--limit", "6h"])?;
-    ensure!(refusal(&no_zone).0 == Some(2) && refusal(&no_zone).1.contains("+08:00"), "{:?}", refusal(&no_zone));
-    let negative = cuiban(&["deadline", "--calendar", CALENDAR, "--from", "2026-02-14T15:00:00Z", "--limit=-6h"])?;
+    let no_zone =
+        cuiban(&["deadline", "--calendar", CALENDAR, "--from", "2026-02-14T15:00:00", "--limit", "6h"])?;
+    ensure!(
+        refusal(&no_zone).0 == Some(2) && refusal(&no_zone).1.contains("+08:00"),
+        "{:?}",
+        refusal(&no_zone)
+    );
+    let negative =
+        cuiban(&["deadline", "--calendar", CALENDAR, "--from", "2026-02-14T15:00:00Z", "--limit=-6h"])?;
     ensure!(refusal(&negative).0 == Some(2), "{:?}", refusal(&negative));
     let unknown = cuiban(&["fly"])?;
     ensure!(refusal(&unknown).0 == Some(2), "{:?}", refusal(&unknown));
@@ -114,9 +128,7 @@ fn a_history_is_replayed_by_its_mapping() -> Result<()> {
     ];
     std::fs::write(&file, format!("{HEADER}\n{}\n", rows.join("\n")))?;
     let replay = cuiban(&["replay", file.to_str().context("a path")?, "--mapping", MAPPING, "--json"])?;
-    let counts = |started, met, breached| {
-        json!({ "started": started, "met": met, "breached": breached, "cancelled": 0, "open": 0 })
-    };
+    let counts = |started, met, breached| json!({ "started": started, "met": met, "breached": breached, "cancelled": 0, "open": 0 });
     let expected = json!({
         "tickets": 3, "breaches": 2, "notices": 2,
         "clocks": { "response": counts(3, 2, 1), "dispatch": counts(4, 3, 1) },
@@ -132,9 +144,7 @@ fn the_real_service_desks_log_is_replayed_where_it_is_there() -> Result<()> {
         return Ok(());
     }
     let replay = cuiban(&["replay", file.to_str().context("a path")?, "--mapping", MAPPING, "--json"])?;
-    let counts = |started, met, breached| {
-        json!({ "started": started, "met": met, "breached": breached, "cancelled": 0, "open": 0 })
-    };
+    let counts = |started, met, breached| json!({ "started": started, "met": met, "breached": breached, "cancelled": 0, "open": 0 });
     // Counted by an independent program from the rules in the data's own description.
     let expected = json!({
         "tickets": 890, "breaches": 862, "notices": 862,
@@ -169,12 +179,17 @@ async fn a_log_is_verified_carried_over_and_rebuilt_from() -> Result<()> {
     });
     let ticket = client.until_acknowledged("/v1/tickets", "one", &call).await?.context("registered")?.ticket;
     let shown = cuiban(&["ticket", "show", &ticket, "--to", process.url(), "--json"])?;
-    let number = serde_json::from_str::<Value>(stdout(&shown)?)?["number"].as_str().context("a number")?.to_owned();
+    let number =
+        serde_json::from_str::<Value>(stdout(&shown)?)?["number"].as_str().context("a number")?.to_owned();
     ensure!(number.starts_with("BX-"), "{number}");
-    ensure!(stdout(&cuiban(&["ticket", "history", &number, "--to", process.url()])?)?.contains("ticket_registered"));
+    ensure!(
+        stdout(&cuiban(&["ticket", "history", &number, "--to", process.url()])?)?
+            .contains("ticket_registered")
+    );
     ensure!(process.stop().await? == Some(0));
 
-    let verified: Value = serde_json::from_str(stdout(&cuiban(&["log", "verify", "--data", &one, "--json"])?)?)?;
+    let verified: Value =
+        serde_json::from_str(stdout(&cuiban(&["log", "verify", "--data", &one, "--json"])?)?)?;
     ensure!(verified["faults"] == 0 && verified["commits"].as_u64() > Some(4), "{verified}");
     stdout(&cuiban(&["log", "export", "--data", &one, &file])?)?;
     stdout(&cuiban(&["log", "import", "--data", &two, &file])?)?;

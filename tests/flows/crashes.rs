@@ -25,7 +25,7 @@ struct Progress {
 
 impl Progress {
     fn add(&self, acknowledged: Acknowledged) {
-        self.acknowledged.lock().unwrap().push(acknowledged);
+        self.acknowledged.lock().expect("no client panicked").push(acknowledged);
         self.done.fetch_add(1, Ordering::SeqCst);
         self.more.notify_waiters();
     }
@@ -84,7 +84,7 @@ async fn finished(mut clients: JoinSet<Result<()>>) -> Result<()> {
 
 /// Every acknowledged command is there, every limit that ran out was urged once, and the office knows each ticket.
 async fn judge(place: &[&str], office: &Client, progress: &Progress) -> Result<()> {
-    let acknowledged = progress.acknowledged.lock().unwrap().clone();
+    let acknowledged = progress.acknowledged.lock().expect("no client panicked").clone();
     let mut ledger = Ledger::follow(place).await?;
     ledger.until_settled(&acknowledged).await?;
     ledger.check()?;
@@ -130,7 +130,8 @@ async fn every_role_and_the_broker_are_killed_while_clients_work() -> Result<()>
     };
     let mut gateway = serve("gateway", "gateway", &listen).await?;
     let mut projector = serve("projector", "projector", &listen).await?;
-    let mut watchdogs = [serve("watchdog", "watchdog-1", &[]).await?, serve("watchdog", "watchdog-2", &[]).await?];
+    let mut watchdogs =
+        [serve("watchdog", "watchdog-1", &[]).await?, serve("watchdog", "watchdog-2", &[]).await?];
     let mut notifier = serve("notifier", "notifier", &[]).await?;
     let client = Client::new(gateway.url())?;
     client.set_up(2, 3).await?;

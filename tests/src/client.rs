@@ -47,7 +47,10 @@ impl Client {
         for _ in 0..ATTEMPTS_MAX {
             again.tick().await;
             let request = self.http.get(format!("{}{path}", self.url));
-            let Ok(answer) = request.header("cuiban-min-position", min_position.to_string()).send().await else { continue };
+            let Ok(answer) = request.header("cuiban-min-position", min_position.to_string()).send().await
+            else {
+                continue;
+            };
             if answer.status().is_success() {
                 return Ok(answer.json().await?);
             }
@@ -56,11 +59,17 @@ impl Client {
     }
 
     /// Sends a command until somebody says yes or a rule says no. `None` is a no.
-    pub async fn until_acknowledged(&self, path: &str, key: &str, body: &Value) -> Result<Option<Acknowledged>> {
+    pub async fn until_acknowledged(
+        &self,
+        path: &str,
+        key: &str,
+        body: &Value,
+    ) -> Result<Option<Acknowledged>> {
         let mut again = tokio::time::interval(Duration::from_millis(10));
         for _ in 0..ATTEMPTS_MAX {
             again.tick().await;
-            let request = self.http.post(format!("{}{path}", self.url)).header("idempotency-key", key).json(body);
+            let request =
+                self.http.post(format!("{}{path}", self.url)).header("idempotency-key", key).json(body);
             let Ok(answer) = request.send().await else { continue };
             let status = answer.status();
             let Ok(value) = answer.json::<Value>().await else { continue };
@@ -80,13 +89,17 @@ impl Client {
 
     /// Opens branch `B0` with a technician, and limits of so many seconds of the wall clock to respond and to arrive.
     pub async fn set_up(&self, response_s: u64, dispatch_s: u64) -> Result<()> {
-        let limit = |clock: &str, seconds: u64| {
-            json!({ "clock": clock, "limit": { "span": format!("{seconds}s"), "measure": "wall" } })
-        };
+        let limit = |clock: &str, seconds: u64| json!({ "clock": clock, "limit": { "span": format!("{seconds}s"), "measure": "wall" } });
         let commands = [
             ("/v1/branches", json!({ "branch": "B0", "name": "城东" })),
-            ("/v1/branches/B0/staff", json!({ "member": { "id": "T1", "name": "技术员", "role": "technician" } })),
-            ("/v1/branches/B0/staff", json!({ "member": { "id": "S1", "name": "主任", "role": "service_supervisor" } })),
+            (
+                "/v1/branches/B0/staff",
+                json!({ "member": { "id": "T1", "name": "技术员", "role": "technician" } }),
+            ),
+            (
+                "/v1/branches/B0/staff",
+                json!({ "member": { "id": "S1", "name": "主任", "role": "service_supervisor" } }),
+            ),
             (
                 "/v1/branches/B0/limits",
                 json!({ "limits": [limit("response", response_s), limit("dispatch", dispatch_s)] }),

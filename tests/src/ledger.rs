@@ -95,12 +95,16 @@ impl Ledger {
 
     fn has(&self, acknowledged: &[Acknowledged]) -> bool {
         acknowledged.iter().all(|command| {
-            self.revisions.get(&format!("ticket/{}", command.ticket)).is_some_and(|last| *last >= command.revision)
+            self.revisions
+                .get(&format!("ticket/{}", command.ticket))
+                .is_some_and(|last| *last >= command.revision)
         })
     }
 
     fn take(&mut self, commit: &Value) -> Result<()> {
-        let text = |name: &str| commit[name].as_str().map(str::to_owned).with_context(|| format!("{name} in {commit}"));
+        let text = |name: &str| {
+            commit[name].as_str().map(str::to_owned).with_context(|| format!("{name} in {commit}"))
+        };
         let stream = format!("{}/{}", text("stream_kind")?, text("stream_id")?);
         let revision = commit["revision"].as_u64().context("a revision")?;
         self.position = commit["position"].as_u64().context("a position")?;
@@ -118,7 +122,13 @@ impl Ledger {
         Ok(())
     }
 
-    fn take_event(&mut self, stream: &str, name: &str, fields: &Value, recorded_at: DateTime<Utc>) -> Result<()> {
+    fn take_event(
+        &mut self,
+        stream: &str,
+        name: &str,
+        fields: &Value,
+        recorded_at: DateTime<Utc>,
+    ) -> Result<()> {
         let place = if name == "expedite_notice_issued" { &fields["notice"] } else { fields };
         let clock = || -> Result<ClockId> {
             let kind = place["clock"].as_str().with_context(|| format!("a clock in {name} {fields}"))?;

@@ -80,7 +80,12 @@ impl Process {
 
     async fn spawn(&mut self) -> Result<()> {
         let mut command = Command::new(binary()?);
-        command.args(&self.args).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
+        command
+            .args(&self.args)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
         let mut child = command.spawn()?;
         let mut lines = BufReader::new(child.stderr.take().context("a pipe")?).lines();
         let ready = self.ready;

@@ -316,5 +316,7 @@ pub(crate) struct Bench {
 
 /// A length of time as people write it.
 pub(crate) fn span(text: &str) -> anyhow::Result<Duration> {
-    humantime::parse_duration(text).map_err(|error| anyhow::anyhow!("{text:?} is not a length of time ({error}): write 6h, 90m or 1day 2h"))
+    humantime::parse_duration(text).map_err(|error| {
+        anyhow::anyhow!("{text:?} is not a length of time ({error}): write 6h, 90m or 1day 2h")
+    })
 }

@@ -17,7 +17,8 @@ pub(crate) enum Failure {
 
 impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (Self::Failed(error) | Self::Usage(error) | Self::Unreachable(error) | Self::Conflict(error)) = self;
+        let (Self::Failed(error) | Self::Usage(error) | Self::Unreachable(error) | Self::Conflict(error)) =
+            self;
         write!(f, "{error:#}")
     }
 }

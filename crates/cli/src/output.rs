@@ -19,7 +19,10 @@ pub(crate) fn line(text: &str) -> anyhow::Result<()> {
 }
 
 /// A table that keeps its columns under Chinese text.
-pub(crate) fn table<const N: usize>(headers: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> anyhow::Result<()> {
+pub(crate) fn table<const N: usize>(
+    headers: [&str; N],
+    rows: impl IntoIterator<Item = [String; N]>,
+) -> anyhow::Result<()> {
     let mut table = Table::new();
     table.load_style(presets::UTF8_BORDERS_ONLY).set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(headers);

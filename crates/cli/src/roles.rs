@@ -29,7 +29,11 @@ pub(crate) struct Base {
 
 impl Base {
     /// Handlers over this log, by this clock.
-    pub(crate) async fn start(log: Arc<dyn EventLog>, clock: Arc<dyn Clock>, settings: Settings) -> Result<Self, Failure> {
+    pub(crate) async fn start(
+        log: Arc<dyn EventLog>,
+        clock: Arc<dyn Clock>,
+        settings: Settings,
+    ) -> Result<Self, Failure> {
         let (ids, process) = (Arc::new(RandomIds), Actor::new("cuiban")?);
         let config = settings.command_handler.clone();
         let handlers = Handlers::start(log.clone(), clock, ids, process, config).await.or_unreachable()?;
@@ -47,7 +51,11 @@ impl Base {
     }
 
     /// The notifier, with the channels of the settings; `nats` is what it publishes through.
-    pub(crate) async fn notifier(&self, dir: &Path, nats: Option<async_nats::Client>) -> Result<Notifier, Failure> {
+    pub(crate) async fn notifier(
+        &self,
+        dir: &Path,
+        nats: Option<async_nats::Client>,
+    ) -> Result<Notifier, Failure> {
         let config = self.settings.notifier.clone();
         let outlets = config.outlets(nats, self.handlers.clock()).or_usage()?;
         let notifier = Notifier::start(self.handlers.clone(), self.log.clone(), dir, outlets, config).await;

@@ -33,7 +33,10 @@ impl Settings {
             None if default.exists() => default,
             None => return Ok(Self::default()),
         };
-        let text = std::fs::read_to_string(path).with_context(|| format!("read the settings {}", path.display()));
-        toml::from_str(&text.or_usage()?).with_context(|| format!("read the settings {}", path.display())).or_usage()
+        let text =
+            std::fs::read_to_string(path).with_context(|| format!("read the settings {}", path.display()));
+        toml::from_str(&text.or_usage()?)
+            .with_context(|| format!("read the settings {}", path.display()))
+            .or_usage()
     }
 }

@@ -52,7 +52,11 @@ impl DataDir {
 }
 
 /// The log at a place: embedded in a data folder, or on NATS.
-pub(crate) async fn open_log(place: &LogPlace, settings: Settings, access: Access) -> Result<Arc<dyn EventLog>, Failure> {
+pub(crate) async fn open_log(
+    place: &LogPlace,
+    settings: Settings,
+    access: Access,
+) -> Result<Arc<dyn EventLog>, Failure> {
     let nats = place.nats.clone().or_else(|| settings.nats.clone().filter(|_| place.data.is_none()));
     match nats {
         Some(url) => connect(&url, &settings).await.map(|log| log as Arc<dyn EventLog>),
@@ -69,13 +73,18 @@ pub(crate) async fn connect(url: &str, settings: &Settings) -> Result<Arc<JetStr
 }
 
 /// The log in a data folder.
-pub(crate) fn embedded(data: &DataDir, settings: &Settings, access: Access) -> Result<Arc<dyn EventLog>, Failure> {
+pub(crate) fn embedded(
+    data: &DataDir,
+    settings: &Settings,
+    access: Access,
+) -> Result<Arc<dyn EventLog>, Failure> {
     let path = data.log_file();
     let config = cuiban_event_log_sqlite::Config { path: path.clone(), ..settings.sqlite.clone() };
     let log = match access {
         Access::Read => SqliteLog::open_read_only(config),
         Access::Write => {
-            std::fs::create_dir_all(data.path()).with_context(|| format!("make the folder {}", data.path().display()))?;
+            std::fs::create_dir_all(data.path())
+                .with_context(|| format!("make the folder {}", data.path().display()))?;
             SqliteLog::open(config)
         }
     };
@@ -113,8 +122,14 @@ impl Remote {
     }
 
     /// A command's answer; the same key makes it obeyed once.
-    pub(crate) async fn post(&self, path: &str, idempotency_key: &str, body: &Value) -> Result<Answer, Failure> {
-        let request = self.client.post(format!("{}{path}", self.url)).header("idempotency-key", idempotency_key);
+    pub(crate) async fn post(
+        &self,
+        path: &str,
+        idempotency_key: &str,
+        body: &Value,
+    ) -> Result<Answer, Failure> {
+        let request =
+            self.client.post(format!("{}{path}", self.url)).header("idempotency-key", idempotency_key);
         self.send(request.json(body)).await
     }
 

@@ -1,5 +1,7 @@
 //! Commands over a log that conflicts, forgets to answer, or goes away.
 
+#![expect(clippy::unwrap_used, reason = "in a test, a missing value is a failure")]
+
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -15,12 +17,12 @@ use cuiban_domain::organisation::{AdmitStaff, BranchCommand, OpenBranch, StaffMe
 use cuiban_domain::people::{Customer, Phone, Role};
 use cuiban_domain::text::{Line, Name, Note};
 use cuiban_domain::ticket::{
-    Area, ArriveAtCustomer, CancelTicket, Channel, CustomerLevel, DispatchTechnician, MergeTicket, RegisterTicket,
-    RespondToCustomer, TicketCommand, TicketKind, Urgency, VisitWindow,
+    Area, ArriveAtCustomer, CancelTicket, Channel, CustomerLevel, DispatchTechnician, MergeTicket,
+    RegisterTicket, RespondToCustomer, TicketCommand, TicketKind, Urgency, VisitWindow,
 };
 use cuiban_event_log::{
-    Append, AppendError, Appended, Consistency, EventLog, Filter, LogError, MemoryLog, Position, RecordedCommit,
-    StreamId, StreamVersion, Subscription,
+    Append, AppendError, Appended, Consistency, EventLog, Filter, LogError, MemoryLog, Position,
+    RecordedCommit, StreamId, StreamVersion, Subscription,
 };
 
 /// What happens to the next append.
@@ -98,14 +100,22 @@ impl Office {
         let start = async |seed| {
             let actor = Actor::new("test").unwrap();
             let config = Config { retry_delay_ms: 0, ..Config::default() };
-            Handlers::start(log.clone(), clock.clone(), Arc::new(SeededIds::new(seed)), actor, config).await.unwrap()
+            Handlers::start(log.clone(), clock.clone(), Arc::new(SeededIds::new(seed)), actor, config)
+                .await
+                .unwrap()
         };
         let (handlers, others) = (start(1).await, start(2).await);
-        let office = Self { log: log.clone(), clock: clock.clone(), handlers, others, ids: SeededIds::new(3) };
+        let office =
+            Self { log: log.clone(), clock: clock.clone(), handlers, others, ids: SeededIds::new(3) };
         let name = |text: &str| Name::new(text).unwrap();
         let branch = BranchId::new("B0").unwrap();
-        let member =
-            StaffMember { id: staff("T1"), name: name("T1"), role: Role::Technician, skills: vec![], areas: vec![] };
+        let member = StaffMember {
+            id: staff("T1"),
+            name: name("T1"),
+            role: Role::Technician,
+            skills: vec![],
+            areas: vec![],
+        };
         let open = OpenBranch { branch: branch.clone(), name: name("城东"), province: None };
         for command in [BranchCommand::from(open), AdmitStaff { member }.into()] {
             let handled = office.handlers.branch(&branch, &command, &office.meta()).await.unwrap();
@@ -227,8 +237,13 @@ async fn a_command_sent_again_is_replayed_at_any_age_and_by_any_process() {
 async fn a_key_used_for_another_request_is_refused() {
     let office = Office::open().await;
     let (ticket, meta) = (TicketId(office.meta().command_id.0), office.meta());
-    office.handlers.register(ticket, request(), &CommandMeta { request_fingerprint: 1, ..meta.clone() }).await.unwrap();
-    let other = office.handlers.register(ticket, request(), &CommandMeta { request_fingerprint: 2, ..meta }).await;
+    office
+        .handlers
+        .register(ticket, request(), &CommandMeta { request_fingerprint: 1, ..meta.clone() })
+        .await
+        .unwrap();
+    let other =
+        office.handlers.register(ticket, request(), &CommandMeta { request_fingerprint: 2, ..meta }).await;
     assert!(matches!(other, Err(HandleError::KeyReused)));
 }
 
@@ -267,7 +282,8 @@ async fn r3_two_processes_never_give_out_the_same_number() {
     let mut numbers = Vec::new();
     for n in 0..120 {
         let handlers = if n % 2 == 0 { &office.handlers } else { &office.others };
-        let handled = handlers.register(TicketId(office.meta().command_id.0), request(), &office.meta()).await.unwrap();
+        let handled =
+            handlers.register(TicketId(office.meta().command_id.0), request(), &office.meta()).await.unwrap();
         numbers.push(handled.state.number().cloned().unwrap());
     }
     numbers.sort();

@@ -35,7 +35,9 @@ impl Value for Party {
     fn from_present(present: proto::Party) -> Result<Self, WireError> {
         match present.party.ok_or_else(|| invalid("a party that this version does not know"))? {
             proto::party::Party::Staff(staff) => StaffId::from_present(staff).map(Self::Staff),
-            proto::party::Party::Department(department) => Department::from_present(department).map(Self::Department),
+            proto::party::Party::Department(department) => {
+                Department::from_present(department).map(Self::Department)
+            }
         }
     }
 }
@@ -60,9 +62,10 @@ impl Value for ClockState {
             Kind::Running => Self::Running { due_at: Instant::from_wire(at)? },
             Kind::Paused => Self::Paused { since: Instant::from_wire(at)? },
             Kind::Met => Self::Met { at: Instant::from_wire(at)?, late_recorded: present.late_recorded },
-            Kind::Breached => {
-                Self::Breached { due_at: Instant::from_wire(at)?, ended_at: Option::from_wire(present.ended_at)? }
-            }
+            Kind::Breached => Self::Breached {
+                due_at: Instant::from_wire(at)?,
+                ended_at: Option::from_wire(present.ended_at)?,
+            },
             Kind::Cancelled => Self::Cancelled,
             Kind::Unspecified => return Err(invalid("a clock state that this version does not know")),
         })

@@ -1,5 +1,7 @@
 //! The running watchdog over an in-memory log and a clock that moves when told.
 
+#![expect(clippy::unwrap_used, reason = "in a test, a missing value is a failure")]
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,14 +9,15 @@ use chrono::{DateTime, TimeDelta};
 use cuiban_command_handler::{Clock, CommandMeta, Handlers, ManualClock, SeededIds};
 use cuiban_domain::ids::{Actor, BranchId, CommandId, StaffId, TicketId};
 use cuiban_domain::organisation::{
-    AdmitStaff, BranchCommand, CompanyCommand, LeaveStaff, OpenBranch, SetBranchLimits, SetPolicy, StaffMember,
+    AdmitStaff, BranchCommand, CompanyCommand, LeaveStaff, OpenBranch, SetBranchLimits, SetPolicy,
+    StaffMember,
 };
 use cuiban_domain::people::{Customer, Phone, Role};
 use cuiban_domain::sla::{ClockKind, Limit, LimitRule, Measure, Policy, Span};
 use cuiban_domain::text::{Line, Name, Note};
 use cuiban_domain::ticket::{
-    Area, AssignHandler, CancelTicket, Channel, CustomerLevel, DispatchTechnician, RegisterTicket, RespondToCustomer,
-    TicketCommand, TicketEvent, TicketKind, Urgency, VisitWindow,
+    Area, AssignHandler, CancelTicket, Channel, CustomerLevel, DispatchTechnician, RegisterTicket,
+    RespondToCustomer, TicketCommand, TicketEvent, TicketKind, Urgency, VisitWindow,
 };
 use cuiban_domain::{Event, Instant};
 use cuiban_event_log::{EventLog, Filter, MemoryLog, Position};
@@ -53,11 +56,14 @@ impl Office {
         let log: Arc<dyn EventLog> = Arc::new(MemoryLog::with_time(Arc::new(move || time.now())));
         let actor = Actor::new("test").unwrap();
         let ids = Arc::new(SeededIds::new(7));
-        let handlers = Handlers::start(log.clone(), clock.clone(), ids, actor, Default::default()).await.unwrap();
+        let handlers =
+            Handlers::start(log.clone(), clock.clone(), ids, actor, Default::default()).await.unwrap();
         let dir = tempfile::tempdir().unwrap();
         let office = Self { log, clock, handlers: Arc::new(handlers), dir, ids: SeededIds::new(8) };
         office.branch(OpenBranch { branch: branch(), name: name("城东"), province: None }.into()).await;
-        for (id, role) in [("T1", Role::Technician), ("T2", Role::Technician), ("S1", Role::ServiceSupervisor)] {
+        for (id, role) in
+            [("T1", Role::Technician), ("T2", Role::Technician), ("S1", Role::ServiceSupervisor)]
+        {
             let member = StaffMember { id: staff(id), name: name(id), role, skills: vec![], areas: vec![] };
             office.branch(AdmitStaff { member }.into()).await;
         }
@@ -78,7 +84,11 @@ impl Office {
         let ticket = TicketId(self.meta().command_id.0);
         let request = RegisterTicket {
             kind: TicketKind::Repair,
-            customer: Customer { name: name("客户"), phone: Phone::new("13800138000").unwrap(), address: None },
+            customer: Customer {
+                name: name("客户"),
+                phone: Phone::new("13800138000").unwrap(),
+                address: None,
+            },
             customer_level: CustomerLevel::Standard,
             channel: Channel::Phone,
             product_model: name("KFR-35GW"),
@@ -221,7 +231,9 @@ async fn r64_a_watchdog_that_was_down_issues_every_missed_notice_in_order_and_la
 async fn r31_a_limit_that_was_met_is_not_urged() {
     let office = Office::open().await;
     let kept = office.call().await;
-    office.obey(kept, RespondToCustomer { channel: Channel::Phone, answer: None, resolution_limit: None }).await;
+    office
+        .obey(kept, RespondToCustomer { channel: Channel::Phone, answer: None, resolution_limit: None })
+        .await;
     let broken = office.call().await;
     office.obey(kept, CancelTicket { reason: Line::new("取消").unwrap() }).await;
     let watchdog = office.watch("one");
@@ -239,7 +251,10 @@ async fn r36_a_changed_policy_moves_the_due_instants_of_running_clocks() {
     let watchdog = office.watch("one");
     let rule = |hours: u64| LimitRule {
         clock: ClockKind::Dispatch,
-        limit: Limit { span: Span::new(Duration::from_secs(hours * 3600)).unwrap(), measure: Measure::Working },
+        limit: Limit {
+            span: Span::new(Duration::from_secs(hours * 3600)).unwrap(),
+            measure: Measure::Working,
+        },
         kind: None,
         urgency: None,
         customer_level: None,
@@ -271,7 +286,8 @@ async fn r36_a_change_made_while_the_watchdog_was_down_is_drawn_from_when_it_is_
         customer_level: None,
         area: None,
     });
-    let handled = office.handlers.company(&CompanyCommand::from(SetPolicy { policy }), &office.meta()).await.unwrap();
+    let handled =
+        office.handlers.company(&CompanyCommand::from(SetPolicy { policy }), &office.meta()).await.unwrap();
     office.handlers.directory().wait_for(handled.position).await;
     let watchdog = office.watch("one");
     let half_past = office.clock.now() + TimeDelta::minutes(30);

@@ -7,13 +7,13 @@ use anyhow::{Context, anyhow};
 use chrono::{DateTime, SecondsFormat, Utc};
 use chrono_tz::Tz;
 use cuiban_domain::working_time::{
-    CalendarFile, Explanation, Measure, Pause, ResolvedCalendar, SkipReason, Step, WorkingCalendar, WorkingTimeError,
-    deadline_line, error_line,
+    CalendarFile, Explanation, Measure, Pause, ResolvedCalendar, SkipReason, Step, WorkingCalendar,
+    WorkingTimeError, deadline_line, error_line,
 };
 use serde_json::{Value, json};
 
 use crate::args::{Deadline, span};
-use crate::exit::{Outcome, OrFailure};
+use crate::exit::{OrFailure, Outcome};
 use crate::output;
 
 pub(crate) fn run(args: &Deadline) -> Outcome {
@@ -39,13 +39,9 @@ pub(crate) fn run(args: &Deadline) -> Outcome {
 
 /// One line in, one line out; a calendar that is refused answers every line.
 fn batch(path: &Path) -> Outcome {
-    let calendar = read_calendar(path).map(|resolved| WorkingCalendar::new(resolved.calendar));
-    let refusal = match &calendar {
-        Ok(_) => None,
-        Err(error) => match error.downcast_ref::<WorkingTimeError>() {
-            Some(refused) => Some((refused.code().to_owned(), refused.to_string())),
-            None => return Err(calendar.map(drop).or_usage().unwrap_err()),
-        },
+    let calendar = match read_calendar(path) {
+        Ok(resolved) => Ok(WorkingCalendar::new(resolved.calendar)),
+        Err(error) => Err(error.downcast::<WorkingTimeError>().or_usage()?),
     };
     let mut stdout = BufWriter::new(std::io::stdout().lock());
     for line in std::io::stdin().lock().lines() {
@@ -53,10 +49,9 @@ fn batch(path: &Path) -> Outcome {
         if line.trim().is_empty() {
             continue;
         }
-        let answer = match (&calendar, &refusal) {
-            (Ok(calendar), _) => deadline_line(calendar, &line),
-            (Err(_), Some((code, detail))) => error_line(&line, code, detail),
-            (Err(_), None) => continue,
+        let answer = match &calendar {
+            Ok(calendar) => deadline_line(calendar, &line),
+            Err(refused) => error_line(&line, refused.code(), &refused.to_string()),
         };
         writeln!(stdout, "{answer}")?;
     }
@@ -65,18 +60,22 @@ fn batch(path: &Path) -> Outcome {
 
 /// A calendar file with what it includes, read relative to it.
 pub(crate) fn read_calendar(path: &Path) -> anyhow::Result<ResolvedCalendar> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("read the calendar {}", path.display()))?;
+    let text =
+        std::fs::read_to_string(path).with_context(|| format!("read the calendar {}", path.display()))?;
     let folder = path.parent().unwrap_or(Path::new("."));
     Ok(CalendarFile::parse(&text)?.resolve(|name| std::fs::read_to_string(folder.join(name)))?)
 }
 
 fn instant(text: &str) -> anyhow::Result<DateTime<Utc>> {
     let at = DateTime::parse_from_rfc3339(text);
-    Ok(at.map_err(|_| anyhow!("{text:?} is not a time with an offset: write 2026-02-14T15:00:00+08:00"))?.to_utc())
+    Ok(at
+        .map_err(|_| anyhow!("{text:?} is not a time with an offset: write 2026-02-14T15:00:00+08:00"))?
+        .to_utc())
 }
 
 fn pause(text: &str) -> anyhow::Result<Pause> {
-    let (from, until) = text.split_once('/').ok_or_else(|| anyhow!("{text:?} is not a pause: write FROM/UNTIL"))?;
+    let (from, until) =
+        text.split_once('/').ok_or_else(|| anyhow!("{text:?} is not a pause: write FROM/UNTIL"))?;
     let until = if until.is_empty() { None } else { Some(instant(until)?) };
     Ok(Pause { from: instant(from)?, until })
 }
@@ -101,7 +100,9 @@ fn answer(explanation: &Explanation, warn_at: Option<DateTime<Utc>>) -> anyhow::
 fn print(explanation: &Explanation, warn_at: Option<DateTime<Utc>>, zone: Tz) -> Outcome {
     let local = |at: DateTime<Utc>| at.with_timezone(&zone).format("%Y-%m-%d %H:%M:%S").to_string();
     match (explanation.due_at, explanation.remaining) {
-        (Some(due_at), _) => output::line(&format!("到期 due      {} {zone}  ({})", local(due_at), rfc3339(due_at)))?,
+        (Some(due_at), _) => {
+            output::line(&format!("到期 due      {} {zone}  ({})", local(due_at), rfc3339(due_at)))?
+        }
         (None, Some(remaining)) => {
             output::line(&format!("暂停 paused   剩余 left {}", humantime::format_duration(remaining)))?;
         }

@@ -56,8 +56,8 @@ impl Finding {
     }
 }
 
-pub(crate) fn run(args: Doctor, settings: Settings) -> Outcome {
-    let findings = runtime()?.block_on(examine(&args, &settings));
+pub(crate) fn run(args: &Doctor, settings: &Settings) -> Outcome {
+    let findings = runtime()?.block_on(examine(args, settings));
     if args.json {
         output::json(&findings)?;
     } else {
@@ -72,7 +72,8 @@ pub(crate) fn run(args: Doctor, settings: Settings) -> Outcome {
 async fn examine(args: &Doctor, settings: &Settings) -> Vec<Finding> {
     let mut findings = vec![Finding::ok("配置 configuration", "读取无误 read without errors")];
     let data = DataDir::new(args.place.data.clone(), settings);
-    let nats = args.place.nats.clone().or_else(|| settings.nats.clone().filter(|_| args.place.data.is_none()));
+    let nats =
+        args.place.nats.clone().or_else(|| settings.nats.clone().filter(|_| args.place.data.is_none()));
     let log = match &nats {
         Some(url) => match connect(url, settings).await {
             Ok(log) => {
@@ -80,14 +81,22 @@ async fn examine(args: &Doctor, settings: &Settings) -> Vec<Finding> {
                 Some(log as std::sync::Arc<dyn EventLog>)
             }
             Err(failure) => {
-                findings.push(Finding::bad("日志 log", failure.to_string(), "检查地址，启动 nats-server：deploy/nats-server.conf / start nats-server"));
+                findings.push(Finding::bad(
+                    "日志 log",
+                    failure.to_string(),
+                    "检查地址，启动 nats-server：deploy/nats-server.conf / start nats-server",
+                ));
                 None
             }
         },
         None => match embedded(&data, settings, Access::Read) {
             Ok(log) => Some(log),
             Err(failure) => {
-                findings.push(Finding::bad("日志 log", failure.to_string(), "先运行 cuiban up，或用 --data 指出数据目录 / run `cuiban up` first, or name --data"));
+                findings.push(Finding::bad(
+                    "日志 log",
+                    failure.to_string(),
+                    "先运行 cuiban up，或用 --data 指出数据目录 / run `cuiban up` first, or name --data",
+                ));
                 None
             }
         },
@@ -104,7 +113,11 @@ async fn look_into(log: &dyn EventLog) -> Vec<Finding> {
     let mut findings = Vec::new();
     match log.head().await {
         Ok(head) => findings.push(Finding::ok("日志 log", format!("最后位置 last position {head}"))),
-        Err(error) => findings.push(Finding::bad("日志 log", error.to_string(), "检查磁盘与进程 / check disk and process")),
+        Err(error) => findings.push(Finding::bad(
+            "日志 log",
+            error.to_string(),
+            "检查磁盘与进程 / check disk and process",
+        )),
     }
     let clock = SystemClock::new();
     if let Ok(log_time) = log.time().await {
@@ -118,7 +131,9 @@ async fn look_into(log: &dyn EventLog) -> Vec<Finding> {
     }
     match Directory::follow(log).await {
         Ok(directory) => findings.extend(calendars(&directory, &clock)),
-        Err(error) => findings.push(Finding::bad("组织 organisation", error.to_string(), "cuiban log verify")),
+        Err(error) => {
+            findings.push(Finding::bad("组织 organisation", error.to_string(), "cuiban log verify"))
+        }
     }
     findings
 }
@@ -136,7 +151,8 @@ fn calendars(directory: &Directory, clock: &SystemClock) -> Vec<Finding> {
                 Finding::ok("日历 calendar", format!("{id}: {year}–{} 已公布 published", year + 1))
             } else {
                 let years = provisional.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-                let advice = "导入国务院通知 / import the official days: POST /v1/company/calendar/official-days";
+                let advice =
+                    "导入国务院通知 / import the official days: POST /v1/company/calendar/official-days";
                 Finding::attention("日历 calendar", format!("{id}: 暂定 provisional {years}"), advice)
             })
         })
@@ -150,7 +166,9 @@ fn calendars(directory: &Directory, clock: &SystemClock) -> Vec<Finding> {
 fn broker(report: Result<SettingsReport, cuiban_event_log::LogError>) -> Vec<Finding> {
     let report = match report {
         Ok(report) => report,
-        Err(error) => return vec![Finding::bad("NATS", error.to_string(), "检查 nats-server / look at nats-server")],
+        Err(error) => {
+            return vec![Finding::bad("NATS", error.to_string(), "检查 nats-server / look at nats-server")];
+        }
     };
     let mut findings = Vec::new();
     let version = report.server_version.as_str();
@@ -231,6 +249,8 @@ fn print(findings: &[Finding]) -> anyhow::Result<()> {
     let advice: Vec<&Finding> = findings.iter().filter(|finding| !finding.advice.is_empty()).collect();
     match advice.is_empty() {
         true => output::line("一切正常 / nothing to do"),
-        false => advice.iter().try_for_each(|finding| output::line(&format!("→ {}: {}", finding.check, finding.advice))),
+        false => advice
+            .iter()
+            .try_for_each(|finding| output::line(&format!("→ {}: {}", finding.check, finding.advice))),
     }
 }

@@ -12,7 +12,7 @@ use crate::exit::{OrFailure, Outcome};
 use crate::output;
 use crate::wiring::{Answer, Remote};
 
-pub(crate) fn run(args: Import) -> Outcome {
+pub(crate) fn run(args: &Import) -> Outcome {
     let (_, history) = read_history(&args.file, &args.mapping).or_usage()?;
     runtime()?.block_on(async {
         let remote = Remote::new(&args.to, args.token.clone())?;
@@ -34,14 +34,18 @@ async fn send(remote: &Remote, history: &History, json: bool) -> Outcome {
         body["occurred_at"] = json!(step.at);
         let answer = match (&step.action, tickets.get(&step.ticket)) {
             (Action::Register(_), _) => remote.post("/v1/tickets", &key, &body).await?,
-            (action, Some(ticket)) => remote.post(&format!("/v1/tickets/{ticket}/{}", verb(action)), &key, &body).await?,
+            (action, Some(ticket)) => {
+                remote.post(&format!("/v1/tickets/{ticket}/{}", verb(action)), &key, &body).await?
+            }
             (_, None) => continue,
         };
         match answer {
             Answer::Obeyed(answer) => {
                 let outcome = answer.get("outcome").and_then(Value::as_str).unwrap_or("recorded");
                 *counts.entry(outcome.to_owned()).or_default() += 1;
-                if let (Action::Register(_), Some(id)) = (&step.action, answer.get("id").and_then(Value::as_str)) {
+                if let (Action::Register(_), Some(id)) =
+                    (&step.action, answer.get("id").and_then(Value::as_str))
+                {
                     tickets.insert(step.ticket, id.to_owned());
                 }
             }
@@ -57,7 +61,10 @@ async fn send(remote: &Remote, history: &History, json: bool) -> Outcome {
     if json {
         return Ok(output::json(&report)?);
     }
-    output::table(["结果 outcome", "步骤 steps"], counts.into_iter().map(|(outcome, count)| [outcome, count.to_string()]))?;
+    output::table(
+        ["结果 outcome", "步骤 steps"],
+        counts.into_iter().map(|(outcome, count)| [outcome, count.to_string()]),
+    )?;
     for refusal in refused.iter().take(10) {
         output::line(&format!("拒绝 refused {refusal}"))?;
     }

@@ -6,7 +6,8 @@ use std::path::Path;
 
 use anyhow::{Context, anyhow};
 use cuiban_event_log::{
-    Append, Expected, EventLog, Filter, Pattern, Position, RecordedCommit, Route, StreamId, StreamVersion, Token,
+    Append, EventLog, Expected, Filter, Pattern, Position, RecordedCommit, Route, StreamId, StreamVersion,
+    Token,
 };
 use cuiban_event_schema::proto::ExportedCommit;
 use cuiban_event_schema::{Chain, EXPORT_MAGIC, ExportReader, ExportWriter, commit_id, to_json, to_line};
@@ -82,7 +83,8 @@ fn commit_text(bytes: &[u8], json: bool, position: Option<Position>) -> String {
             commit.to_string()
         })
     } else {
-        to_line(bytes).map(|line| position.map_or_else(|| line.clone(), |position| format!("{position:>8} {line}")))
+        to_line(bytes)
+            .map(|line| position.map_or_else(|| line.clone(), |position| format!("{position:>8} {line}")))
     };
     text.unwrap_or_else(|error| match json {
         true => json!({ "error": error.to_string(), "bytes": hex::encode(bytes) }).to_string(),
@@ -142,15 +144,27 @@ async fn verify(place: &LogPlace, settings: Settings, json: bool) -> Outcome {
         Ok(())
     })
     .await?;
-    let first = faults.first().map(|(position, stream, fault)| (position.raw(), stream.to_string(), fault.to_string()));
+    let first = faults
+        .first()
+        .map(|(position, stream, fault)| (position.raw(), stream.to_string(), fault.to_string()));
     if json {
-        let first = first.as_ref().map(|(position, stream, fault)| json!({ "position": position, "stream": stream, "fault": fault }));
-        output::json(&json!({ "commits": commits, "streams": chain.streams(), "faults": faults.len(), "first_fault": first }))?;
+        let first = first.as_ref().map(
+            |(position, stream, fault)| json!({ "position": position, "stream": stream, "fault": fault }),
+        );
+        output::json(
+            &json!({ "commits": commits, "streams": chain.streams(), "faults": faults.len(), "first_fault": first }),
+        )?;
     } else {
-        output::line(&format!("提交 commits {commits} · 流 streams {} · 错误 faults {}", chain.streams(), faults.len()))?;
+        output::line(&format!(
+            "提交 commits {commits} · 流 streams {} · 错误 faults {}",
+            chain.streams(),
+            faults.len()
+        ))?;
     }
     match first {
-        Some((position, stream, fault)) => Err(Failure::Failed(anyhow!("the first bad commit is {position} ({stream}): {fault}"))),
+        Some((position, stream, fault)) => {
+            Err(Failure::Failed(anyhow!("the first bad commit is {position} ({stream}): {fault}")))
+        }
         None => Ok(()),
     }
 }
@@ -196,7 +210,8 @@ async fn import(place: &LogPlace, settings: Settings, file: &Path) -> Outcome {
         let route = Route { branch: Token::new(commit.branch)?, class: Token::new(commit.class)? };
         let expected = versions.get(&stream).map_or(Expected::NoStream, |version| Expected::At(*version));
         let commit_id = commit_id(&commit.payload).context("read a commit's id")?;
-        let append = Append { stream: stream.clone(), expected, route, commit_id, payload: commit.payload.into() };
+        let append =
+            Append { stream: stream.clone(), expected, route, commit_id, payload: commit.payload.into() };
         let appended = log.append(append).await.or_unreachable()?;
         versions.insert(stream, appended.version);
         bar.inc(1);

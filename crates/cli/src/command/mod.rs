@@ -15,7 +15,7 @@ use clap::CommandFactory;
 use tracing_subscriber::EnvFilter;
 
 use crate::args::{Args, Command};
-use crate::exit::{Outcome, OrFailure};
+use crate::exit::{OrFailure, Outcome};
 use crate::settings::Settings;
 
 /// Runs the command that was asked for.
@@ -28,11 +28,11 @@ pub(crate) fn run(args: Args) -> Outcome {
         Command::Serve(serve) => serve::run(serve, settings),
         Command::Deadline(deadline) => deadline::run(&deadline),
         Command::Replay(replay) => replay::run(&replay),
-        Command::Import(import) => import::run(import),
+        Command::Import(import) => import::run(&import),
         Command::Ticket(ticket) => ticket::run(ticket),
         Command::Log(log) => log::run(log, settings),
         Command::Models(models) => models::run(models, settings),
-        Command::Doctor(doctor) => doctor::run(doctor, settings),
+        Command::Doctor(doctor) => doctor::run(&doctor, &settings),
         Command::Bench(bench) => bench::run(&bench),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Args::command(), "cuiban", &mut std::io::stdout());

@@ -17,7 +17,9 @@ use crate::wiring::{Access, DataDir, open_log};
 pub(crate) fn run(args: Models, settings: Settings) -> Outcome {
     match args.what {
         ModelsWhat::Status { data, json } => runtime()?.block_on(status(data, settings, json)),
-        ModelsWhat::Rebuild { place, models, json } => runtime()?.block_on(rebuild(place, models, settings, json)),
+        ModelsWhat::Rebuild { place, models, json } => {
+            runtime()?.block_on(rebuild(place, models, settings, json))
+        }
     }
 }
 
@@ -54,7 +56,9 @@ async fn rebuild(place: LogPlace, models: Option<PathBuf>, settings: Settings, j
 }
 
 fn in_use(error: StoreError) -> Failure {
-    Failure::Conflict(anyhow!(error).context("a running process has the read models: ask its /v1/models, or stop it first"))
+    Failure::Conflict(
+        anyhow!(error).context("a running process has the read models: ask its /v1/models, or stop it first"),
+    )
 }
 
 /// A projector that has folded everything that the log holds, with a bar while it does.
@@ -88,7 +92,13 @@ fn print(projector: &Projector, as_json: bool) -> Outcome {
     let rows = status.iter().map(|model| {
         let state = serde_json::to_value(model).unwrap_or_default();
         let text = |name: &str| state.get(name).map(ToString::to_string).unwrap_or_default();
-        [text("name").trim_matches('"').to_owned(), text("version"), text("position"), text("rows"), text("parked")]
+        [
+            text("name").trim_matches('"').to_owned(),
+            text("version"),
+            text("position"),
+            text("rows"),
+            text("parked"),
+        ]
     });
     Ok(output::table(["读模型 model", "版本 version", "位置 position", "行 rows", "搁置 parked"], rows)?)
 }

@@ -10,7 +10,7 @@ use cuiban_simulation::history::{History, Mapping};
 
 use super::deadline::read_calendar;
 use crate::args::Replay;
-use crate::exit::{Outcome, OrFailure};
+use crate::exit::{OrFailure, Outcome};
 use crate::output;
 
 pub(crate) fn run(args: &Replay) -> Outcome {
@@ -23,7 +23,8 @@ pub(crate) fn run(args: &Replay) -> Outcome {
     };
     let bar = output::progress("重放 replay", history.steps.len() as u64);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let replayed = cuiban_simulation::replay(&history, &calendar, &policy, |done| bar.set_position(done as u64));
+    let replayed =
+        cuiban_simulation::replay(&history, &calendar, &policy, |done| bar.set_position(done as u64));
     let summary = runtime.block_on(replayed)?;
     bar.finish_and_clear();
     if args.json { Ok(output::json(&summary)?) } else { print(&summary) }
@@ -39,7 +40,8 @@ pub(crate) fn read_history(file: &Path, mapping: &Path) -> anyhow::Result<(Mappi
 }
 
 fn read_policy(path: &Path) -> anyhow::Result<Policy> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("read the policy {}", path.display()))?;
+    let text =
+        std::fs::read_to_string(path).with_context(|| format!("read the policy {}", path.display()))?;
     toml::from_str(&text).with_context(|| format!("read the policy {}", path.display()))
 }
 
@@ -51,7 +53,8 @@ fn print(summary: &Summary) -> Outcome {
             _ => "处理 resolution",
         };
         let [started, met, breached, cancelled, open] =
-            [counts.started, counts.met, counts.breached, counts.cancelled, counts.open].map(|count| count.to_string());
+            [counts.started, counts.met, counts.breached, counts.cancelled, counts.open]
+                .map(|count| count.to_string());
         [name.to_owned(), started, met, breached, cancelled, open]
     });
     let headers = ["时钟 clock", "开始 started", "达标 met", "逾期 breached", "取消 cancelled", "未结 open"];

@@ -9,7 +9,7 @@ use cuiban_gateway::Mounts;
 
 use super::runtime;
 use crate::args::{Role, Serve};
-use crate::exit::{Outcome, OrFailure};
+use crate::exit::{OrFailure, Outcome};
 use crate::roles::{Base, stop_signal};
 use crate::settings::Settings;
 use crate::wiring::{DataDir, connect};

@@ -24,8 +24,10 @@ async fn show(remote: &Remote, reference: &TicketRef) -> Outcome {
     if reference.json {
         return Ok(output::json(&ticket)?);
     }
-    let fields = ticket.as_object().ok_or_else(|| Failure::Failed(anyhow::anyhow!("the answer is no object")))?;
-    let rows = fields.iter().filter(|(_, value)| !value.is_null()).map(|(name, value)| [name.clone(), text(value)]);
+    let fields =
+        ticket.as_object().ok_or_else(|| Failure::Failed(anyhow::anyhow!("the answer is no object")))?;
+    let rows =
+        fields.iter().filter(|(_, value)| !value.is_null()).map(|(name, value)| [name.clone(), text(value)]);
     Ok(output::table(["字段 field", "值 value"], rows)?)
 }
 

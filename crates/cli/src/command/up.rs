@@ -13,6 +13,7 @@ use super::runtime;
 use super::serve::{default_listen, with_alerts};
 use crate::args::Up;
 use crate::exit::{Failure, Outcome};
+use crate::output;
 use crate::roles::{Base, stop_signal};
 use crate::settings::Settings;
 use crate::wiring::{Access, DataDir, connect, embedded};
@@ -82,10 +83,18 @@ async fn tell(log: Arc<dyn EventLog>) {
     let Ok(mut subscription) = log.subscribe(Filter::everything(), Position::START).await else { return };
     while let Some(Ok(recorded)) = subscription.next().await {
         let Ok(commit) = cuiban_event_schema::decode(&recorded.payload) else { continue };
-        let at = commit.envelope.happened.recorded_at.with_timezone(&chrono_tz::Asia::Shanghai).format("%m-%d %H:%M");
+        let at = commit
+            .envelope
+            .happened
+            .recorded_at
+            .with_timezone(&chrono_tz::Asia::Shanghai)
+            .format("%m-%d %H:%M");
         for event in &commit.events {
             if let Some(line) = line(event, &commit.envelope.stream_id) {
-                println!("{at}  {line}");
+                // A terminal that has gone away ends the telling, not the demonstration.
+                if output::line(&format!("{at}  {line}")).is_err() {
+                    return;
+                }
             }
         }
     }
