@@ -204,8 +204,9 @@ impl IntoResponse for Refusal {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if self == Self::Unauthenticated {
-            let challenge = HeaderValue::from_static("Bearer, Basic realm=\"cuiban\", charset=\"UTF-8\"");
-            headers.insert(header::WWW_AUTHENTICATE, challenge);
+            for challenge in ["Bearer", "Basic realm=\"cuiban\", charset=\"UTF-8\""] {
+                headers.append(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+            }
         }
         if self.is_passing() {
             response.extensions_mut().insert(Passing);

@@ -4,6 +4,7 @@
 //! timeline. [`words`] says things in both languages, [`shown`] shows values. The pages hold no script and no style of their
 //! own: [`assets`](mod@assets) are files, and the content security policy allows nothing else.
 
+mod ahead;
 mod assets;
 mod overview;
 mod page;

@@ -17,15 +17,20 @@ use cuiban_projector::{
 };
 use serde::Deserialize;
 
+use super::ahead::Ahead;
 use super::page::{Page, Refused};
 use super::shown;
 use super::words::{self, Words};
 use crate::extract::Params;
 use crate::front::Office;
 
+/// How many tickets of the board are drawn; the rest is counted.
+const BOARD_SHOWN_MAX: usize = 200;
 /// How many overdue limits and notices the overview shows; the rest is counted or asked of the API.
 const OVERDUE_SHOWN_MAX: usize = 30;
 const NOTICES_SHOWN_MAX: usize = 12;
+/// How much of what is wrong fits into a line of the board, in characters.
+const WRONG_LENGTH_MAX: usize = 48;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -57,7 +62,9 @@ struct Shown {
     working: bool,
     provisional: Vec<i32>,
     counts: Vec<Count>,
+    ahead: Option<Ahead>,
     board: Vec<BoardLine>,
+    board_more: usize,
     overdue: Vec<OverdueLine>,
     overdue_more: bool,
     notices: Vec<NoticeLine>,
@@ -65,7 +72,7 @@ struct Shown {
 
 /// One figure at the top.
 struct Count {
-    figure: usize,
+    figure: String,
     zh: &'static str,
     en: &'static str,
     tone: &'static str,
@@ -77,6 +84,7 @@ struct BoardLine {
     number: String,
     kind: Words,
     product: String,
+    wrong: String,
     customer: String,
     place: String,
     area: Words,
@@ -84,6 +92,7 @@ struct BoardLine {
     emergency: bool,
     carried_over: bool,
     duplicate: bool,
+    paused: Option<Words>,
     notices: u32,
     stage: Words,
     technician: String,
@@ -133,10 +142,17 @@ struct NoticeLine {
 
 /// What the read models told.
 struct Told {
-    board: Vec<(BoardRow, Option<Duration>)>,
+    board: Vec<OnBoard>,
     overdue: Vec<OverdueRow>,
     overdue_more: bool,
     notices: Vec<NoticeRow>,
+}
+
+/// A row of the board with what its ticket knows besides.
+struct OnBoard {
+    row: BoardRow,
+    limit: Option<Duration>,
+    wrong: String,
 }
 
 /// `GET /`.
@@ -167,7 +183,11 @@ pub(super) async fn page(
 
 async fn shown_branch(office: &Office, organisation: &Organisation, id: BranchId) -> Result<Shown, Refused> {
     let now = office.front.now();
-    let board = office.board(id.clone()).await?;
+    let mut board = office.board(id.clone()).await?;
+    let counted: Vec<_> = board.iter().map(counted).collect();
+    let due: Vec<_> = board.iter().filter_map(running_due).collect();
+    let board_more = board.len().saturating_sub(BOARD_SHOWN_MAX);
+    board.truncate(BOARD_SHOWN_MAX);
     let asked = id.clone();
     let told = office.ask(move |models| tell(models, &asked, board)).await?;
     let view = organisation.branch(&id).map_err(crate::refusal::Refusal::from)?;
@@ -181,8 +201,10 @@ async fn shown_branch(office: &Office, organisation: &Organisation, id: BranchId
         zone: desk.zone.name(),
         working: view.calendar.is_working(now),
         provisional: view.calendar.calendar().provisional_years(local.year()..=local.year() + 1),
-        counts: counts(&told),
-        board: told.board.iter().map(|(row, limit)| desk.board_line(row, *limit)).collect(),
+        counts: counts(&counted, told.overdue.len(), told.overdue_more),
+        ahead: Ahead::draw(due.into_iter(), now, desk.zone),
+        board: told.board.iter().map(|one| desk.board_line(one)).collect(),
+        board_more,
         overdue: told.overdue.iter().map(|row| desk.overdue_line(row)).collect(),
         overdue_more: told.overdue_more,
         notices: told.notices.iter().map(|row| desk.notice_line(row)).collect(),
@@ -193,36 +215,50 @@ fn tell(models: &ReadModels, branch: &BranchId, board: Vec<BoardRow>) -> Result<
     let first = |limit| ModelPage { after: None, limit };
     let overdue = models.overdue(Some(branch), &first(OVERDUE_SHOWN_MAX))?;
     let notices = models.notices(Some(branch), &first(NOTICES_SHOWN_MAX))?;
-    let with_limit = |row: BoardRow| {
+    let on_board = |row: BoardRow| {
         let ticket = models.ticket(row.ticket)?;
         let clock = ticket.as_ref().and_then(|ticket| ticket.clock(ClockKind::Dispatch));
         let limit = clock.map(|clock| clock.limit.span.duration());
-        Ok((row, limit))
+        let wrong = ticket.as_ref().map_or("", |ticket| ticket.description.as_str());
+        Ok(OnBoard { row, limit, wrong: shown::beginning(wrong, WRONG_LENGTH_MAX) })
     };
     Ok(Told {
-        board: board.into_iter().map(with_limit).collect::<Result<_, ReadError>>()?,
+        board: board.into_iter().map(on_board).collect::<Result<_, ReadError>>()?,
         overdue: overdue.rows,
         overdue_more: overdue.next.is_some(),
         notices: notices.rows,
     })
 }
 
-fn counts(told: &Told) -> Vec<Count> {
-    let of = |wanted: &dyn Fn(&BoardRow) -> bool| told.board.iter().filter(|(row, _)| wanted(row)).count();
-    let waiting = |row: &BoardRow| row.stage == WorkStage::Waiting && row.paused_since.is_none();
-    let count =
-        |figure, zh, en, tone| Count { figure, zh, en, tone: if figure == 0 { "quiet" } else { tone } };
+fn running_due(row: &BoardRow) -> Option<Instant> {
+    row.due_at.filter(|_| row.standing == Some(ClockStanding::Running))
+}
+
+/// What a row of the board counts as: waiting, out, carried over, paused.
+fn counted(row: &BoardRow) -> [bool; 4] {
+    let is_paused = row.paused_since.is_some();
+    let is_out = matches!(row.stage, WorkStage::Dispatched | WorkStage::Arrived);
+    [row.stage == WorkStage::Waiting && !is_paused, is_out, row.carried_over, is_paused]
+}
+
+fn counts(board: &[[bool; 4]], overdue: usize, overdue_more: bool) -> Vec<Count> {
+    let of = |index: usize| board.iter().filter(|row| row[index]).count();
+    let count = |figure: usize, zh, en, tone| Count {
+        figure: figure.to_string(),
+        zh,
+        en,
+        tone: if figure == 0 { "quiet" } else { tone },
+    };
+    let mut late = count(overdue, "逾期", "overdue", "late");
+    if overdue_more {
+        late.figure.push('+');
+    }
     vec![
-        count(of(&waiting), "待派工", "to dispatch", "plain"),
-        count(
-            of(&|row| matches!(row.stage, WorkStage::Dispatched | WorkStage::Arrived)),
-            "在途",
-            "out",
-            "plain",
-        ),
-        count(of(&|row| row.carried_over), "次日优先", "carried over", "near"),
-        count(of(&|row| row.paused_since.is_some()), "暂停", "paused", "plain"),
-        count(told.overdue.len(), "逾期", "overdue", "late"),
+        count(of(0), "待派工", "to dispatch", "plain"),
+        count(of(1), "在途", "out", "plain"),
+        count(of(2), "次日优先", "carried over", "near"),
+        count(of(3), "暂停", "paused", "plain"),
+        late,
     ]
 }
 
@@ -242,7 +278,8 @@ impl DeskView<'_> {
         self.view.branch.staff.get(staff).map_or_else(|| staff.to_string(), |member| member.name.to_string())
     }
 
-    fn board_line(&self, row: &BoardRow, limit: Option<Duration>) -> BoardLine {
+    fn board_line(&self, one: &OnBoard) -> BoardLine {
+        let OnBoard { row, limit, wrong } = one;
         let visit = row.visit.map_or_else(String::new, |visit| {
             format!("{} – {}", self.time(visit.from), self.time(visit.until))
         });
@@ -251,6 +288,7 @@ impl DeskView<'_> {
             number: row.number.to_string(),
             kind: words::kind(row.kind),
             product: row.product_model.to_string(),
+            wrong: wrong.clone(),
             customer: masked(row.customer.name.as_str(), row.customer.phone.as_str()),
             place: row.district.as_ref().map_or_else(String::new, ToString::to_string),
             area: words::area(row.area),
@@ -258,12 +296,13 @@ impl DeskView<'_> {
             emergency: row.urgency == Urgency::Emergency,
             carried_over: row.carried_over,
             duplicate: row.possible_duplicate_of.is_some(),
+            paused: row.paused_since.map(|_| row.pause_reason.map_or(words::stopped(), words::pause)),
             notices: row.notices_count,
             stage: words::stage(row.stage),
             technician: row.technician.as_ref().map_or_else(String::new, |staff| self.name(staff)),
             visit,
             called: self.time(row.reported_at),
-            left: self.left(row, limit),
+            left: self.left(row, *limit),
         }
     }
 
@@ -279,11 +318,9 @@ impl DeskView<'_> {
                     row.due_at.and_then(|due_at| (self.now - due_at).to_std().ok()).unwrap_or_default();
                 ("late", format!("逾期 {}", shown::length(late_by)), "overdue")
             }
-            (Some(ClockStanding::Paused), Some(left)) => (
-                "paused",
-                format!("暂停，剩 {}", shown::length(left)),
-                row.pause_reason.map_or("paused", |why| words::pause(why).en),
-            ),
+            (Some(ClockStanding::Paused), Some(left)) => {
+                ("paused", format!("剩 {}", shown::length(left)), "left, paused")
+            }
             (Some(ClockStanding::Running), Some(left)) => {
                 let tone = if share >= 75 { "near" } else { "fine" };
                 (tone, format!("剩 {}", shown::length(left)), "left")

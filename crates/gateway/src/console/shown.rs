@@ -33,9 +33,20 @@ pub(super) fn length(length: Duration) -> String {
     match (days, hours, minutes) {
         (0, 0, 0) => format!("{seconds} 秒"),
         (0, 0, _) => format!("{minutes} 分"),
+        (0, _, 0) => format!("{hours} 小时"),
         (0, ..) => format!("{hours} 小时 {minutes:02} 分"),
+        (_, 0, _) => format!("{days} 天"),
         _ => format!("{days} 天 {hours} 小时"),
     }
+}
+
+/// The beginning of a text, as far as it fits into a line.
+pub(super) fn beginning(text: &str, length_max: usize) -> String {
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    if line.chars().count() <= length_max {
+        return line;
+    }
+    line.chars().take(length_max.saturating_sub(1)).chain(['…']).collect()
 }
 
 /// 张*: the family name only (R91).
@@ -85,7 +96,15 @@ mod tests {
         assert_eq!(shown("2027-01-04T01:00:00Z"), "2027-01-04 09:00");
         assert_eq!(length(Duration::from_secs(7_500)), "2 小时 05 分");
         assert_eq!(length(Duration::from_secs(59)), "59 秒");
+        assert_eq!(length(Duration::from_secs(21_600)), "6 小时");
+        assert_eq!(length(Duration::from_secs(86_400)), "1 天");
         assert_eq!(length(Duration::from_secs(200_000)), "2 天 7 小时");
+    }
+
+    #[test]
+    fn long_texts_are_cut_at_a_character() {
+        assert_eq!(beginning("不制冷\n  漏水", 10), "不制冷 漏水");
+        assert_eq!(beginning("𠮷𠮷𠮷𠮷", 3), "𠮷𠮷…");
     }
 
     #[test]

@@ -327,7 +327,17 @@ impl Drawing<'_> {
                 let is_person = matches!(field, "technician" | "handler" | "from" | "to");
                 Some(if is_person { self.name(text) } else { text.clone() })
             }
-            Value::Number(number) => Some(number.to_string()),
+            Value::Array(people) => {
+                let names = people.iter().filter_map(Value::as_str).map(|person| self.name(person));
+                Some(names.collect::<Vec<_>>().join("、"))
+            }
+            Value::Object(party) if field == "addressee" => match party.iter().next()? {
+                (kind, Value::String(staff)) if kind == "staff" => Some(self.name(staff)),
+                (_, Value::String(department)) => words::wire_word(department).map(|word| word.zh.to_owned()),
+                _ => None,
+            },
+            // The first cycle goes without saying.
+            Value::Number(number) => Some(number.to_string()).filter(|text| field != "cycle" || text != "1"),
             _ => None,
         }
     }

@@ -102,6 +102,10 @@ pub(super) fn pause(reason: PauseReason) -> Words {
     }
 }
 
+pub(super) fn stopped() -> Words {
+    words("暂停", "paused")
+}
+
 pub(super) fn clock(clock: ClockKind) -> Words {
     match clock {
         ClockKind::Response => words("响应时限", "response"),
@@ -204,6 +208,7 @@ pub(super) fn wire_word(text: &str) -> Option<Words> {
         .or_else(|| find(ServiceBasis::ALL, strip("SERVICE_BASIS_")?, service_basis))
         .or_else(|| find(PauseReason::ALL, strip("PAUSE_REASON_")?, pause))
         .or_else(|| find(Rung::ALL, strip("RUNG_")?, rung))
+        .or_else(|| find(Department::ALL, strip("DEPARTMENT_")?, department))
 }
 
 /// What the fields of an event are called, in the order in which they are told.
@@ -226,5 +231,7 @@ pub(super) const FIELDS: &[(&str, Words)] = &[
     ("answer", words("答复", "answer")),
     ("remedy", words("处理", "remedy")),
     ("note", words("备注", "note")),
+    ("addressee", words("催办对象", "to")),
+    ("informed", words("抄送", "informed")),
     ("cycle", words("轮次", "cycle")),
 ];

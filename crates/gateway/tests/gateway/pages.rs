@@ -32,7 +32,9 @@ async fn the_overview_shows_the_board_and_masks_people() {
         "特急",
         "张* 138****8000",
         "海淀服务中心",
-        "剩 6 小时 00 分",
+        "剩 6 小时",
+        "派工到期预告",
+        "不制冷",
     ] {
         assert!(page.text.contains(shown), "{shown}");
     }

@@ -238,4 +238,8 @@ async fn queries_and_pages_need_the_token_too() {
     }
     let bearer = [("authorization", "Bearer a-long-enough-token")];
     assert_eq!(desk.get_with("/v1/branches", &bearer).await.status, 200);
+    // "li-si:a-long-enough-token": what a browser sends once its user was asked.
+    let basic = [("authorization", "Basic bGktc2k6YS1sb25nLWVub3VnaC10b2tlbg==")];
+    desk.get_with("/v1/branches", &[bearer[0], ("cuiban-min-position", "0")]).await.ok();
+    assert_ne!(desk.get_with("/", &basic).await.status, 401);
 }
