@@ -173,10 +173,10 @@ mod tests {
 
     fn calendar(layers: Vec<Layer>) -> Calendar {
         let weekly = Weekly { mon: vec!["08:30-12:00".parse().unwrap()], ..Weekly::default() };
-        Calendar::new(chrono_tz_of_default(), weekly, layers).unwrap()
+        Calendar::new(shanghai(), weekly, layers).unwrap()
     }
 
-    fn chrono_tz_of_default() -> chrono_tz::Tz {
+    fn shanghai() -> chrono_tz::Tz {
         chrono_tz::Asia::Shanghai
     }
 
