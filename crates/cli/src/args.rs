@@ -43,6 +43,8 @@ pub(crate) enum Command {
     Doctor(Doctor),
     /// Measure, beside the machine's own limit.
     Bench(Bench),
+    /// Live through random days by seed, with a log that misbehaves, and judge the promises.
+    Simulate(Simulate),
     /// Print a shell's completions.
     Completions {
         /// For which shell.
@@ -310,6 +312,19 @@ pub(crate) struct Bench {
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub rounds: u32,
     /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Simulate {
+    /// How many seeds.
+    #[arg(long, default_value_t = 100, value_name = "N")]
+    pub seeds: u64,
+    /// The first seed.
+    #[arg(long, default_value_t = 0, value_name = "S")]
+    pub from: u64,
+    /// Print JSON, one object a seed.
     #[arg(long)]
     pub json: bool,
 }

@@ -1,4 +1,4 @@
-//! Text as people write it, checked once at the edge: [`Text`] and [`OptionalText`]'s limits.
+//! Text as people write it, checked once at the edge: [`Text`] and its usual lengths.
 
 use std::fmt;
 

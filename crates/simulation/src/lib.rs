@@ -4,13 +4,14 @@
 //! into timed steps, [`replay`] sends them through the real command handler and the real watchdog, with time
 //! jumping from one thing to the next, and answers with a [`Summary`].
 //!
-//! [`demo`] invents a day at two branches instead, for whoever wants to see it run.
+//! [`simulate`] lives through random days by seed, with a log that misbehaves. [`demo`] invents a day at two branches instead, for whoever wants to see it run.
 //!
 //! This room speaks no HTTP and reads no clock but the one it is given.
 
 pub mod demo;
 pub mod history;
 mod replay;
+pub mod simulate;
 mod summary;
 
 pub use replay::{Replay, ReplayError, replay};

@@ -8,6 +8,7 @@ mod log;
 mod models;
 mod replay;
 mod serve;
+mod simulate;
 mod ticket;
 mod up;
 
@@ -34,6 +35,7 @@ pub(crate) fn run(args: Args) -> Outcome {
         Command::Models(models) => models::run(models, settings),
         Command::Doctor(doctor) => doctor::run(&doctor, &settings),
         Command::Bench(bench) => bench::run(&bench),
+        Command::Simulate(simulate) => simulate::run(&simulate),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Args::command(), "cuiban", &mut std::io::stdout());
             Ok(())
