@@ -14,6 +14,9 @@ pub struct Config {
     pub moves_in_flight_max: usize,
     /// How many commits are taken from the log at a time.
     pub batch_commits_max: usize,
+    /// How long a ticket has to be quiet before a limit is urged that was broken before its clock was recorded (a
+    /// late entry, an import), in milliseconds.
+    pub settle_ms: u64,
     /// The pause after the log was away, in milliseconds.
     pub retry_delay_ms: u64,
     /// How far the clock may run ahead of the log's own time before it is held back, in milliseconds.
@@ -29,6 +32,7 @@ impl Default for Config {
             notices_in_flight_max: 256,
             moves_in_flight_max: 256,
             batch_commits_max: 1024,
+            settle_ms: 5_000,
             retry_delay_ms: 500,
             clock_ahead_max_ms: Some(1_000),
             log_time_fresh_ms: 2_000,
@@ -37,6 +41,10 @@ impl Default for Config {
 }
 
 impl Config {
+    pub(crate) fn settle(&self) -> Duration {
+        Duration::from_millis(self.settle_ms)
+    }
+
     pub(crate) fn retry_delay(&self) -> Duration {
         Duration::from_millis(self.retry_delay_ms)
     }

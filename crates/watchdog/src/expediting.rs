@@ -7,7 +7,9 @@ use cuiban_command_handler::{HandleError, Handlers};
 use cuiban_domain::ids::{BranchId, CommandId, TicketId};
 use cuiban_domain::organisation::{BranchEvent, CompanyEvent};
 use cuiban_domain::sla::{Clock, ClockState, Notice, Rung};
-use cuiban_domain::ticket::{DeadlineReason, IssueExpediteNotice, MoveDeadlines, Ticket, TicketCommand};
+use cuiban_domain::ticket::{
+    DeadlineReason, IssueExpediteNotice, MoveDeadlines, Ticket, TicketCommand, TicketEvent,
+};
 use cuiban_domain::{Event, Instant};
 use cuiban_event_schema::Commit;
 use futures::StreamExt;
@@ -56,6 +58,17 @@ impl Expediting {
 
     /// Folds one commit: clocks into the index, changes of the organisation into moves to make (R36).
     pub fn absorb(&mut self, commit: &Commit, branch: &BranchId) {
+        self.fold(commit, branch);
+        let told_at = commit.envelope.happened.recorded_at;
+        let entered_late = commit.envelope.happened.occurred_at < told_at;
+        if let (true, Ok(ticket)) = (entered_late, commit.envelope.stream_id.parse()) {
+            let ticket_event = |event: &Event| TicketEvent::try_from(event.clone()).ok();
+            let events: Vec<_> = commit.events.iter().filter_map(ticket_event).collect();
+            self.index.let_settle(ticket, &events, told_at, told_at + self.config.settle());
+        }
+    }
+
+    fn fold(&mut self, commit: &Commit, branch: &BranchId) {
         for event in &commit.events {
             match event {
                 Event::Ticket(event) => {

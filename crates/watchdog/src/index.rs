@@ -7,9 +7,11 @@ use cuiban_domain::ids::{BranchId, TicketId};
 use cuiban_domain::sla::ClockKind;
 use cuiban_domain::ticket::{ClockBasis, TicketEvent};
 
-/// A clock whose limit is broken, or will be.
+/// A clock whose limit is broken, or will be. Ordered by when it is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct DueClock {
+    /// When it is looked at: its due instant, or later, where that had passed before anybody told us.
+    pub wakes_at: Instant,
     /// When its limit is used up.
     pub due_at: Instant,
     /// Whose clock.
@@ -23,8 +25,14 @@ pub struct DueClock {
 /// An open clock: running with a due instant, or paused without.
 #[derive(Clone, Copy, Debug)]
 struct OpenClock {
-    due_at: Option<Instant>,
+    due: Option<Due>,
     branch: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Due {
+    wakes_at: Instant,
+    due_at: Instant,
 }
 
 /// A clock of one cycle: a reopening may start the next while this one still waits (R39).
@@ -39,14 +47,17 @@ pub struct DeadlineIndex {
 }
 
 impl DeadlineIndex {
-    /// The first due instant of all running clocks.
+    /// When the first of all running clocks is to be looked at: its due instant, where that lies ahead.
     pub fn next_due(&self) -> Option<Instant> {
-        self.due.first().map(|clock| clock.due_at)
+        self.due.first().map(|clock| clock.wakes_at)
     }
 
-    /// Up to `limit` clocks whose due instant lies before `now`, the earliest first (R38: at the instant is in time).
+    /// Up to `limit` clocks to be looked at before `now`, by due instant (R38: at the instant is in time).
     pub fn overdue(&self, now: Instant, limit: usize) -> Vec<DueClock> {
-        self.due.iter().take_while(|clock| clock.due_at < now).take(limit).copied().collect()
+        let mut due: Vec<_> =
+            self.due.iter().take_while(|clock| clock.wakes_at < now).take(limit).copied().collect();
+        due.sort_by_key(|clock| clock.due_at);
+        due
     }
 
     /// How many clocks are open.
@@ -79,7 +90,36 @@ impl DeadlineIndex {
         due_at: Option<Instant>,
     ) {
         let branch = self.branch_index(branch);
-        self.set((ticket, clock, cycle), OpenClock { due_at, branch });
+        let due = due_at.map(|due_at| Due { wakes_at: due_at, due_at });
+        self.set((ticket, clock, cycle), OpenClock { due, branch });
+    }
+
+    /// Lets clocks rest until `until` whose limits were broken before `told_at`, when we were told of them: those that
+    /// this commit started, resumed or moved, and those of the ticket that rest already.
+    ///
+    /// A late entry seldom comes alone: the call that is entered on Monday was answered on Friday, and that is
+    /// entered next. Nothing is late by this that was not late before.
+    pub fn let_settle(&mut self, ticket: TicketId, events: &[TicketEvent], told_at: Instant, until: Instant) {
+        let told_now = |kind: ClockKind, of_cycle: u32| {
+            let gives_due = |event: &TicketEvent| match event {
+                TicketEvent::ClockStarted { clock, cycle, .. }
+                | TicketEvent::ClockResumed { clock, cycle, .. }
+                | TicketEvent::DeadlineMoved { clock, cycle, .. } => (*clock, *cycle) == (kind, of_cycle),
+                _ => false,
+            };
+            events.iter().any(gives_due)
+        };
+        for kind in ClockKind::ALL {
+            let cycles = (ticket, *kind, 0)..=(ticket, *kind, u32::MAX);
+            let rests = |(_, kind, cycle): ClockId, due: Due| {
+                due.due_at < told_at && (due.wakes_at > due.due_at || told_now(kind, cycle))
+            };
+            let of_ticket = self.open.range(cycles).filter_map(|(id, open)| Some((*id, *open, open.due?)));
+            let resting: Vec<_> = of_ticket.filter(|(id, _, due)| rests(*id, *due)).collect();
+            for (id, open, due) in resting {
+                self.set(id, OpenClock { due: Some(Due { wakes_at: until, ..due }), ..open });
+            }
+        }
     }
 
     /// Folds one event of a ticket that belongs to `branch`.
@@ -129,15 +169,12 @@ impl DeadlineIndex {
         if let Some(previous) = self.open.insert(id, open) {
             self.remove_due(id, previous);
         }
-        if let Some(due_at) = open.due_at {
-            let (ticket, clock, cycle) = id;
-            self.due.insert(DueClock { due_at, ticket, clock, cycle });
-        }
+        self.due.extend(due_clock(id, open));
     }
 
-    fn remove_due(&mut self, (ticket, clock, cycle): ClockId, open: OpenClock) {
-        if let Some(due_at) = open.due_at {
-            self.due.remove(&DueClock { due_at, ticket, clock, cycle });
+    fn remove_due(&mut self, id: ClockId, open: OpenClock) {
+        if let Some(due) = due_clock(id, open) {
+            self.due.remove(&due);
         }
     }
 
@@ -150,9 +187,14 @@ impl DeadlineIndex {
     }
 }
 
+fn due_clock((ticket, clock, cycle): ClockId, open: OpenClock) -> Option<DueClock> {
+    open.due.map(|Due { wakes_at, due_at }| DueClock { wakes_at, due_at, ticket, clock, cycle })
+}
+
 #[cfg(test)]
 mod tests {
     use chrono::DateTime;
+    use cuiban_domain::sla::{Limit, Measure};
     use uuid::Uuid;
 
     use super::*;
@@ -167,6 +209,29 @@ mod tests {
         index.insert(TicketId(Uuid::nil()), &branch, ClockKind::Dispatch, 1, Some(at(60)));
         assert!(index.overdue(at(60), 9).is_empty());
         assert_eq!(index.overdue(at(61), 9).len(), 1);
+    }
+
+    #[test]
+    fn r64_what_was_overdue_when_it_was_told_rests_a_while() {
+        let (mut index, branch) = (DeadlineIndex::default(), BranchId::new("B0").unwrap());
+        let ticket = TicketId(Uuid::nil());
+        let started = |clock, due: i64| TicketEvent::ClockStarted {
+            clock,
+            cycle: 1,
+            limit: Limit { span: "1m".parse().unwrap(), measure: Measure::Wall },
+            started_at: at(0),
+            due_at: at(due),
+            basis: ClockBasis { policy_version: String::new(), calendar_version: String::new() },
+        };
+        let told = [started(ClockKind::Response, 60), started(ClockKind::Dispatch, 500)];
+        told.iter().for_each(|event| index.apply(ticket, &branch, event));
+        index.let_settle(ticket, &told, at(100), at(105));
+        assert!(index.overdue(at(105), 9).is_empty());
+        assert_eq!(index.overdue(at(106), 9)[0].due_at, at(60));
+        assert_eq!(index.overdue(at(501), 9).len(), 2);
+        // A limit that was known and ran out is not put off by a late entry about something else.
+        index.let_settle(ticket, &[], at(600), at(605));
+        assert!(index.overdue(at(601), 9).iter().any(|clock| clock.clock == ClockKind::Dispatch));
     }
 
     #[test]

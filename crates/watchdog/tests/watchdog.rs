@@ -82,28 +82,7 @@ impl Office {
 
     async fn call(&self) -> TicketId {
         let ticket = TicketId(self.meta().command_id.0);
-        let request = RegisterTicket {
-            kind: TicketKind::Repair,
-            customer: Customer {
-                name: name("客户"),
-                phone: Phone::new("13800138000").unwrap(),
-                address: None,
-            },
-            customer_level: CustomerLevel::Standard,
-            channel: Channel::Phone,
-            product_model: name("KFR-35GW"),
-            serial_number: None,
-            description: Note::new("不制冷").unwrap(),
-            happened_at: None,
-            branch: branch(),
-            area: Some(Area::Urban),
-            district: None,
-            urgency: Urgency::Normal,
-            needs_visit: false,
-            warranty_until: None,
-            contract_until: None,
-        };
-        self.handlers.register(ticket, request, &self.meta()).await.unwrap();
+        self.handlers.register(ticket, request(), &self.meta()).await.unwrap();
         ticket
     }
 
@@ -144,6 +123,26 @@ impl Office {
             })
             .await;
         commits.iter().flat_map(notices).collect()
+    }
+}
+
+fn request() -> RegisterTicket {
+    RegisterTicket {
+        kind: TicketKind::Repair,
+        customer: Customer { name: name("客户"), phone: Phone::new("13800138000").unwrap(), address: None },
+        customer_level: CustomerLevel::Standard,
+        channel: Channel::Phone,
+        product_model: name("KFR-35GW"),
+        serial_number: None,
+        description: Note::new("不制冷").unwrap(),
+        happened_at: None,
+        branch: branch(),
+        area: Some(Area::Urban),
+        district: None,
+        urgency: Urgency::Normal,
+        needs_visit: false,
+        warranty_until: None,
+        contract_until: None,
     }
 }
 
@@ -345,4 +344,28 @@ fn r61_a_notices_id_is_the_same_for_whoever_computes_it() {
     assert_eq!(notice.id(ticket), notice.id(ticket));
     assert_ne!(notice.id(ticket), Notice { cycle: 2, ..notice }.id(ticket));
     assert_ne!(notice.id(ticket).0, notice.command_id(ticket).0);
+}
+
+#[tokio::test]
+async fn r64_a_call_entered_days_later_with_its_answer_is_not_urged_for_the_answer() {
+    let office = Office::open().await;
+    let watchdog = office.watch("one");
+    let on_friday = office.clock.now() - TimeDelta::days(3);
+    let late = |at| CommandMeta { occurred_at: Some(at), ..office.meta() };
+    let ticket = TicketId(office.meta().command_id.0);
+    office.handlers.register(ticket, request(), &late(on_friday)).await.unwrap();
+    watchdog.status().wait_for(|status| status.caught_up && status.open_clocks == 2).await.unwrap();
+    let respond = RespondToCustomer { channel: Channel::Phone, answer: None, resolution_limit: None };
+    let answered_at = late(on_friday + TimeDelta::hours(1));
+    office.handlers.ticket(ticket, &respond.into(), &answered_at).await.unwrap();
+    watchdog.status().wait_for(|status| status.open_clocks == 1).await.unwrap();
+    office.clock.advance_by(Duration::from_secs(6));
+    let issued = office.until_notices(1).await;
+    let dispatch_due = on_friday + TimeDelta::days(3);
+    assert!(issued[0].2, "late");
+    assert!(
+        issued[0].1 < dispatch_due && issued[0].1 != on_friday + TimeDelta::hours(24),
+        "the visit alone: {issued:?}"
+    );
+    watchdog.stop().await;
 }

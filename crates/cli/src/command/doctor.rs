@@ -1,5 +1,6 @@
 //! `cuiban doctor`: checks an installation, and ends in what to do.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use chrono::{Datelike, TimeDelta};
@@ -246,11 +247,13 @@ fn print(findings: &[Finding]) -> anyhow::Result<()> {
         [mark.to_owned(), finding.check.to_owned(), finding.seen.clone()]
     });
     output::table(["", "检查 check", "所见 seen"], rows)?;
-    let advice: Vec<&Finding> = findings.iter().filter(|finding| !finding.advice.is_empty()).collect();
+    let advice: BTreeSet<(&str, &str)> = findings
+        .iter()
+        .filter(|finding| !finding.advice.is_empty())
+        .map(|finding| (finding.check, finding.advice.as_str()))
+        .collect();
     match advice.is_empty() {
         true => output::line("一切正常 / nothing to do"),
-        false => advice
-            .iter()
-            .try_for_each(|finding| output::line(&format!("→ {}: {}", finding.check, finding.advice))),
+        false => advice.iter().try_for_each(|(check, advice)| output::line(&format!("→ {check}: {advice}"))),
     }
 }

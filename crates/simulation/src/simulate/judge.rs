@@ -94,10 +94,10 @@ impl Verdict {
                 running.remove(&(ticket.to_owned(), *clock, *cycle));
             }
             E::SlaBreached { clock, cycle, due_at } => {
-                if running.remove(&(ticket.to_owned(), *clock, *cycle)) != Some(*due_at) {
-                    self.violations
-                        .push(format!("{clock} #{cycle} of {ticket} broke a limit that it did not have"));
-                }
+                let had = running.remove(&(ticket.to_owned(), *clock, *cycle));
+                let fault = (had != Some(*due_at))
+                    .then(|| format!("{clock} #{cycle} of {ticket} broke a limit that it did not have"));
+                self.violations.extend(fault);
             }
             E::ExpediteNoticeIssued { notice, due_at, .. } => {
                 if recorded_at <= *due_at {

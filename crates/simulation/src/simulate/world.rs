@@ -225,6 +225,8 @@ impl World {
     /// Faults stop, everybody is up: what is due is issued, or never will be.
     pub(crate) async fn settle(&mut self) -> Result<(), SimulationError> {
         self.faulty.heal();
+        // Late entries are left to settle for some seconds before they are urged.
+        self.clock.advance_by(Duration::from_secs(60));
         for _ in 0..SETTLE_ROUNDS_MAX {
             let now = self.clock.now();
             let mut left = 0;
