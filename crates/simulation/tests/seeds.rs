@@ -1,7 +1,5 @@
 //! Seeds of the simulation: the promises hold in each, and the same seed gives the same log.
 
-#![expect(clippy::unwrap_used, reason = "in a test, a missing value is a failure")]
-
 use cuiban_simulation::simulate::simulate;
 
 const SEEDS: u64 = 100;
