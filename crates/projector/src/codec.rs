@@ -34,7 +34,9 @@ pub enum CodecError {
 
 /// The stored form of a row.
 pub(crate) fn encode<T: Serialize>(format: u8, row: &T) -> Result<Vec<u8>, CodecError> {
-    let mut bytes = vec![format];
+    // A row's size in memory is about its size in the store.
+    let mut bytes = Vec::with_capacity(1 + size_of::<T>());
+    bytes.push(format);
     bincode::serde::encode_into_std_write(row, &mut bytes, config()).map_err(CodecError::Encode)?;
     Ok(bytes)
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 pub struct Config {
     /// The store's own limits.
     pub store: StoreConfig,
-    /// How many commits are folded into one batch at most.
+    /// How many commits are folded into one batch at most: as many as that are taken when the model is far behind.
     pub batch_commits_max: usize,
     /// After how many batches the log is asked how far it is, while catching up.
     pub head_every_batches: u32,
@@ -46,7 +46,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             store: StoreConfig::default(),
-            batch_commits_max: 1024,
+            batch_commits_max: 16_384,
             head_every_batches: 16,
             retry_delay_ms: 50,
             retry_delay_ms_max: 5_000,

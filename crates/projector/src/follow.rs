@@ -11,12 +11,13 @@ use std::time::Duration;
 
 use cuiban_event_log::{Batch, EventLog, Filter, LogError, Position, RecordedCommit, Subscription};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::model::{Applied, Model};
 use crate::parked::ParkedEntry;
 use crate::projection::{Incoming, Projection};
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, panic_text};
 use crate::{Config, Progress};
 
 /// A model as the one that follows the log sees it.
@@ -117,7 +118,7 @@ impl Follower {
             }
             match interrupted {
                 Err(Interrupted::Stopped) => return,
-                Ok(()) | Err(Interrupted::Store(StoreError::Replaced)) => {
+                Ok(()) => {
                     tracing::warn!("the store of the read models was replaced; they are built anew");
                 }
                 Err(error) => {
@@ -149,24 +150,63 @@ impl Follower {
         self.progress.send_replace(Progress { position: from, head: head.max(from), caught_up: false });
         let subscribing = self.log.subscribe(self.filter.clone(), from);
         let mut subscription = self.or_stop(subscribing).await?.map_err(Interrupted::Log)?;
-        let mut batches = 0_u32;
+        let mut folding = None;
+        let result = tokio::select! {
+            result = self.pump(&mut subscription, &mut folding) => result,
+            _ = generations.wait_for(|present| *present != generation) => Ok(()),
+            () = self.stop.cancelled() => Err(Interrupted::Stopped),
+        };
+        // Whatever ended it: nothing is written any more when this returns.
+        if let Some(Folding { task, .. }) = folding {
+            task.await.map_err(Interrupted::Task)??;
+        }
+        result
+    }
+
+    /// Takes what comes while a batch is folded, and folds it next: the further behind, the larger the batches.
+    async fn pump(
+        &self,
+        subscription: &mut Subscription,
+        folding: &mut Option<Folding>,
+    ) -> Result<(), Interrupted> {
+        let nothing = || Batch { commits: Vec::new(), caught_up: false };
+        let (mut next, mut batches) = (nothing(), 0_u32);
         loop {
-            let batch = tokio::select! {
-                batch = self.or_stop(subscription.next_batch(self.batch_max())) => batch?,
-                _ = generations.wait_for(|present| *present != generation) => return Ok(()),
-            };
-            let batch = batch.ok_or(Interrupted::LogClosed)?.map_err(Interrupted::Log)?;
-            let (batch, failed) = self.fill(batch, &mut subscription).await;
-            batches = batches.wrapping_add(1);
-            if !batch.caught_up && batches.is_multiple_of(self.config.head_every_batches.max(1)) {
-                let head = self.head().await?;
-                self.progress.send_modify(|progress| progress.head = progress.head.max(head));
+            if folding.is_none() && (!next.commits.is_empty() || next.caught_up) {
+                *folding = Some(self.begin_folding(std::mem::replace(&mut next, nothing())));
             }
-            self.feed(batch).await?;
-            if let Some(error) = failed {
-                return Err(Interrupted::Log(error));
+            let room = self.config.batch_commits_max.max(1).saturating_sub(next.commits.len());
+            tokio::select! {
+                folded = folded(folding) => {
+                    self.tell(folded?);
+                    batches = batches.wrapping_add(1);
+                    if batches.is_multiple_of(self.config.head_every_batches.max(1)) {
+                        let head = self.head().await?;
+                        self.progress.send_modify(|progress| progress.head = progress.head.max(head));
+                    }
+                }
+                batch = subscription.next_batch(room), if room > 0 => {
+                    let batch = batch.ok_or(Interrupted::LogClosed)?.map_err(Interrupted::Log)?;
+                    next.commits.extend(batch.commits);
+                    next.caught_up = batch.caught_up;
+                }
             }
         }
+    }
+
+    fn begin_folding(&self, batch: Batch) -> Folding {
+        let Batch { commits, caught_up } = batch;
+        let (models, position) = (self.models.clone(), commits.last().map(|commit| commit.position));
+        let task = tokio::task::spawn_blocking(move || apply_to_all(&models, commits, caught_up));
+        Folding { task, folded: Folded { position, caught_up } }
+    }
+
+    fn tell(&self, folded: Folded) {
+        self.progress.send_modify(|progress| {
+            progress.position = folded.position.unwrap_or_default().max(progress.position);
+            progress.head = progress.head.max(progress.position);
+            progress.caught_up = folded.caught_up;
+        });
     }
 
     /// Waits for something, but not beyond being told to stop.
@@ -178,17 +218,13 @@ impl Follower {
         self.or_stop(self.log.head()).await?.map_err(Interrupted::Log)
     }
 
-    fn batch_max(&self) -> usize {
-        self.config.batch_commits_max.max(1)
-    }
-
     /// Checks the models' rows, tries what was parked, and answers the position from which all can go on.
     async fn begin(&self) -> Result<Position, Interrupted> {
         let models = self.models.clone();
         let begin = move || {
             std::thread::scope(|scope| {
                 let checks: Vec<_> = models.iter().map(|model| scope.spawn(|| model.verify())).collect();
-                checks.into_iter().try_for_each(|check| check.join().unwrap_or(Err(StoreError::Replaced)))
+                checks.into_iter().try_for_each(|check| check.join().unwrap_or_else(panicked))
             })?;
             let mut from = None;
             for model in models.iter() {
@@ -206,57 +242,84 @@ impl Follower {
         self.or_stop(tokio::time::sleep(Duration::from_millis(self.config.retry_delay_ms))).await?;
         Ok(self.head().await? < from)
     }
-
-    /// While there is much to catch up with, larger batches are cheaper: takes what is there already.
-    async fn fill(&self, mut batch: Batch, subscription: &mut Subscription) -> (Batch, Option<LogError>) {
-        while !batch.caught_up && batch.commits.len() < self.batch_max() {
-            let left = self.batch_max() - batch.commits.len();
-            let more = tokio::select! {
-                biased;
-                more = subscription.next_batch(left) => more,
-                () = std::future::ready(()) => break,
-            };
-            match more {
-                Some(Ok(more)) => {
-                    batch.commits.extend(more.commits);
-                    batch.caught_up = more.caught_up;
-                }
-                Some(Err(error)) => return (batch, Some(error)),
-                None => break,
-            }
-        }
-        (batch, None)
-    }
-
-    async fn feed(&self, batch: Batch) -> Result<(), Interrupted> {
-        let Batch { commits, caught_up } = batch;
-        let last = commits.last().map(|commit| commit.position);
-        let models = self.models.clone();
-        let apply = move || apply_to_all(&models, commits, caught_up);
-        tokio::task::spawn_blocking(apply).await.map_err(Interrupted::Task)??;
-        self.progress.send_modify(|progress| {
-            progress.position = last.unwrap_or(progress.position).max(progress.position);
-            progress.head = progress.head.max(progress.position);
-            progress.caught_up = caught_up;
-        });
-        Ok(())
-    }
 }
+
+/// A batch that is being folded.
+struct Folding {
+    task: JoinHandle<Result<(), StoreError>>,
+    folded: Folded,
+}
+
+/// What a folded batch means for the progress.
+#[derive(Clone, Copy)]
+struct Folded {
+    /// None for a batch that says no more than that all is seen.
+    position: Option<Position>,
+    caught_up: bool,
+}
+
+/// Waits for the batch that is being folded; for ever, if there is none.
+async fn folded(folding: &mut Option<Folding>) -> Result<Folded, Interrupted> {
+    let Some(Folding { task, folded }) = folding else { return std::future::pending().await };
+    let (result, folded) = (task.await, *folded);
+    *folding = None;
+    result.map_err(Interrupted::Task)??;
+    Ok(folded)
+}
+
+/// From so many commits on, several threads are worth their while.
+const PARALLEL_COMMITS_MIN: usize = 256;
+/// The most threads that decode.
+const DECODING_THREADS_MAX: usize = 4;
 
 fn apply_to_all(
     models: &[Box<dyn Fed>],
     commits: Vec<RecordedCommit>,
     caught_up: bool,
 ) -> Result<(), StoreError> {
-    let incoming: Vec<Incoming> = commits.into_iter().map(Incoming::decode).collect();
-    for model in models {
-        let applied = model.apply(&incoming)?;
-        if applied.parked > 0 {
-            tracing::warn!(model = model.name(), applied.parked, "commits were set aside");
-        }
-        if caught_up {
-            model.set_caught_up()?;
-        }
+    if commits.len() < PARALLEL_COMMITS_MIN {
+        let incoming: Vec<Incoming> = commits.into_iter().map(Incoming::decode).collect();
+        return models.iter().try_for_each(|model| apply(model.as_ref(), &incoming, caught_up));
     }
-    Ok(())
+    let incoming = decode_in_parallel(commits)?;
+    std::thread::scope(|scope| {
+        let incoming = &incoming;
+        let applying: Vec<_> = models
+            .iter()
+            .map(|model| scope.spawn(move || apply(model.as_ref(), incoming, caught_up)))
+            .collect();
+        // All are waited for, whatever becomes of one.
+        let results: Vec<_> = applying.into_iter().map(|one| one.join().unwrap_or_else(panicked)).collect();
+        results.into_iter().collect()
+    })
+}
+
+fn decode_in_parallel(commits: Vec<RecordedCommit>) -> Result<Vec<Incoming>, StoreError> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(DECODING_THREADS_MAX);
+    let slice = commits.len().div_ceil(threads).max(1);
+    std::thread::scope(|scope| {
+        let decode =
+            |slice: &[RecordedCommit]| slice.iter().cloned().map(Incoming::decode).collect::<Vec<_>>();
+        let decoding: Vec<_> =
+            commits.chunks(slice).map(|slice| scope.spawn(move || decode(slice))).collect();
+        let mut incoming = Vec::with_capacity(commits.len());
+        for one in decoding {
+            incoming.extend(one.join().or_else(panicked)?);
+        }
+        Ok(incoming)
+    })
+}
+
+/// A panic that nothing of ours expects: the rows are as they were, and the same is tried again.
+fn panicked<T>(panic: Box<dyn std::any::Any + Send>) -> Result<T, StoreError> {
+    tracing::error!(panic = panic_text(panic.as_ref()), "a thread that folds panicked");
+    Err(StoreError::Replaced)
+}
+
+fn apply(model: &dyn Fed, incoming: &[Incoming], caught_up: bool) -> Result<(), StoreError> {
+    let applied = model.apply(incoming)?;
+    if applied.parked > 0 {
+        tracing::warn!(model = model.name(), applied.parked, "commits were set aside");
+    }
+    if caught_up { model.set_caught_up() } else { Ok(()) }
 }

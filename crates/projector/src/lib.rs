@@ -46,7 +46,7 @@ pub use key::Key;
 pub use model::{Applied, Model};
 pub use parked::{ParkedEntry, Retried};
 pub use projection::{Incoming, Projection, Row, Unfoldable};
-pub use projections::{Notices, OpenClocks, RepairRegister, Tickets, Timelines};
+pub use projections::{Notices, OpenClocks, Tickets, Timelines};
 pub use projector::{Progress, Projector};
 pub use read_models::{Lagging, ReadError, ReadModels};
 pub use rows::{

@@ -1,8 +1,8 @@
 //! The folds, one file each.
 //!
-//! - [`Tickets`]: tickets as the counter sees them, with the indexes for lists, dispatch board and overdue list.
+//! - [`Tickets`]: tickets as the counter sees them, with the indexes for lists, dispatch board, overdue list and
+//!   [`repair_register`]. They are one fold, so that they never tell different stories.
 //! - [`Timelines`]: every commit of every ticket.
-//! - [`RepairRegister`]: the repair register (叫修登记簿) by branch and day.
 //! - [`Notices`]: expedite notices (催办单) and their deliveries.
 //! - [`OpenClocks`]: the clocks that may still break.
 //!
@@ -23,7 +23,6 @@ use cuiban_event_schema::Commit;
 
 pub use notices::Notices;
 pub use open_clocks::OpenClocks;
-pub use repair_register::RepairRegister;
 pub use tickets::Tickets;
 pub use timelines::Timelines;
 

@@ -119,7 +119,11 @@ fn fold_event(
     match event {
         TicketEvent::TicketRegistered { number, branch, .. } => {
             let noticed = NoticedTicket { number: number.clone(), branch: branch.clone() };
-            Ok(view.put(&key, &noticed)?)
+            // A stream's first commit finds nothing stored.
+            match envelope.revision {
+                1 => Ok(view.change(&key, None, Some(&noticed))?),
+                _ => Ok(view.put(&key, &noticed)?),
+            }
         }
         TicketEvent::TicketTransferred { to, summary, .. } => {
             let noticed = NoticedTicket { number: summary.number.clone(), branch: to.clone() };

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::projections::{clocks, ticket_events, ticket_of, unknown};
 use crate::rows::{ClockRow, ClockStanding, OpenClock};
 use crate::scope::HandOver;
-use crate::{FIRST_TABLE, Key, Projection, Row, StoreError, Unfoldable, View};
+use crate::{FIRST_TABLE, Key, Projection, Row, Unfoldable, View};
 
 /// The fold of open clocks. Its rows are [`OpenClock`]s, one a clock, by ticket.
 #[derive(Clone, Copy, Debug, Default)]
@@ -21,15 +21,18 @@ impl Row for OpenClock {
     const FORMAT: u8 = 1;
 }
 
-/// What the fold keeps of a ticket: who has it, and its clocks that have not ended. Broken ones are among them: a
-/// pause that is entered late makes a broken clock a paused one again (R40).
+/// What the fold keeps of a ticket besides its open clocks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct TicketClocks {
+struct Owner {
+    /// Who has the ticket.
     branch: BranchId,
-    clocks: Vec<ClockRow>,
+    /// Which clocks are open.
+    open: Vec<(ClockKind, u32)>,
+    /// The broken clocks: a pause that is entered late makes one a paused one again (R40).
+    broken: Vec<OpenClock>,
 }
 
-impl Row for TicketClocks {
+impl Row for Owner {
     const TABLE: u8 = FIRST_TABLE + 1;
     const FORMAT: u8 = 1;
 }
@@ -47,31 +50,17 @@ impl Projection for OpenClocks {
         if !ticket_events(commit).any(concerns_clocks) {
             return Ok(());
         }
-        let key = Key::new().id(ticket.0);
-        let before = view.get::<TicketClocks>(&key)?;
-        let mut after = before.clone();
-        for event in ticket_events(commit) {
-            match view.scope().hand_over(event) {
-                Some(HandOver::Elsewhere) => return Ok(()),
-                // Nothing more is heard of it.
-                Some(HandOver::Out) => {
-                    after = None;
-                    break;
-                }
-                _ => fold(&mut after, event).ok_or_else(|| unknown(ticket))?,
-            }
-        }
-        if let Some(after) = &mut after {
-            after.clocks.retain(|clock| clock.standing.is_open());
-        }
-        if before == after {
+        let scope = view.scope();
+        if ticket_events(commit).any(|event| scope.hand_over(event) == Some(HandOver::Elsewhere)) {
             return Ok(());
         }
-        match &after {
-            Some(after) => view.put(&key, after)?,
-            None => view.remove::<TicketClocks>(&key)?,
+        let mut folding = Folding::begin(ticket, commit, view)?;
+        for event in ticket_events(commit) {
+            if !folding.fold(event, view)? {
+                break;
+            }
         }
-        Ok(list(ticket, before.as_ref(), after.as_ref(), view)?)
+        folding.end(view)
     }
 }
 
@@ -93,55 +82,131 @@ fn concerns_clocks(event: &TicketEvent) -> bool {
     )
 }
 
-/// None if the event needs a ticket that is not known.
-fn fold(ticket: &mut Option<TicketClocks>, event: &TicketEvent) -> Option<()> {
-    match event {
-        TicketEvent::TicketRegistered { branch, .. } => {
-            *ticket = Some(TicketClocks { branch: branch.clone(), clocks: Vec::new() });
-        }
-        // The summary has the clocks as they stand, those of a history that is not known here included.
-        TicketEvent::TicketTransferred { to, summary, .. } => {
-            let clocks = summary.clocks.iter().map(ClockRow::from).collect();
-            *ticket = Some(TicketClocks { branch: to.clone(), clocks });
-        }
-        _ => clocks::fold(&mut ticket.as_mut()?.clocks, event),
-    }
-    Some(())
-}
-
-/// Puts the clocks that may still break, takes out those that cannot any more.
-fn list(
+/// A ticket's clocks while one commit is folded.
+struct Folding {
     ticket: TicketId,
-    before: Option<&TicketClocks>,
-    after: Option<&TicketClocks>,
-    view: &mut View<'_>,
-) -> Result<(), StoreError> {
-    let open = |clocks: Option<&TicketClocks>| clocks.map(|clocks| clocks.open(ticket)).unwrap_or_default();
-    let (before, after) = (open(before), open(after));
-    let key = |clock: &OpenClock| clock_key(ticket, clock.clock, clock.cycle);
-    for gone in before.iter().filter(|old| !after.iter().any(|new| key(new) == key(old))) {
-        view.remove::<OpenClock>(&key(gone))?;
-    }
-    let mut changed = after.iter().filter(|new| !before.contains(new));
-    changed.try_for_each(|clock| view.put(&key(clock), clock))
+    owner_before: Option<Owner>,
+    owner: Option<Owner>,
+    /// The open clocks as stored.
+    before: Vec<OpenClock>,
+    /// The clocks as they are now, the broken ones among them.
+    clocks: Vec<ClockRow>,
 }
 
-impl TicketClocks {
-    fn open(&self, ticket: TicketId) -> Vec<OpenClock> {
-        let may_break =
-            |clock: &&ClockRow| matches!(clock.standing, ClockStanding::Running | ClockStanding::Paused);
-        let open = |clock: &ClockRow| OpenClock {
-            ticket,
-            branch: self.branch.clone(),
-            clock: clock.clock,
-            cycle: clock.cycle,
-            limit: clock.limit,
-            started_at: clock.started_at,
-            due_at: clock.due_at,
-            consumed: clock.consumed,
-            running_since: clock.running_since,
-            paused_since: clock.paused_since,
+impl Folding {
+    fn begin(ticket: TicketId, commit: &Commit, view: &mut View<'_>) -> Result<Self, Unfoldable> {
+        // A stream's first commit finds nothing stored.
+        let owner = match commit.envelope.revision {
+            1 => None,
+            _ => view.get::<Owner>(&Key::new().id(ticket.0))?,
         };
-        self.clocks.iter().filter(may_break).map(open).collect()
+        let mut before = Vec::new();
+        for (clock, cycle) in owner.iter().flat_map(|owner| &owner.open) {
+            before.extend(view.get::<OpenClock>(&clock_key(ticket, *clock, *cycle))?);
+        }
+        let broken = owner.iter().flat_map(|owner| &owner.broken);
+        let broken = broken.map(|clock| as_row(clock, ClockStanding::Breached));
+        let clocks = before.iter().map(|clock| as_row(clock, standing(clock))).chain(broken).collect();
+        Ok(Self { ticket, owner_before: owner.clone(), owner, before, clocks })
+    }
+
+    /// Answers whether the ticket is still one of ours.
+    fn fold(&mut self, event: &TicketEvent, view: &View<'_>) -> Result<bool, Unfoldable> {
+        let owner =
+            |branch: &BranchId| Owner { branch: branch.clone(), open: Vec::new(), broken: Vec::new() };
+        match (event, view.scope().hand_over(event)) {
+            // Nothing more is heard of it.
+            (_, Some(HandOver::Out)) => {
+                (self.owner, self.clocks) = (None, Vec::new());
+                return Ok(false);
+            }
+            (TicketEvent::TicketRegistered { branch, .. }, _) => self.owner = Some(owner(branch)),
+            // The summary has the clocks as they stand, those of a history that is not known here included.
+            (TicketEvent::TicketTransferred { to, summary, .. }, _) => {
+                self.owner = Some(owner(to));
+                self.clocks = summary.clocks.iter().map(ClockRow::from).collect();
+            }
+            _ if self.owner.is_none() => return Err(unknown(self.ticket)),
+            _ => clocks::fold(&mut self.clocks, event),
+        }
+        Ok(true)
+    }
+
+    /// Puts the clocks that may still break, takes out those that cannot any more.
+    fn end(mut self, view: &mut View<'_>) -> Result<(), Unfoldable> {
+        let open = self.take_stock();
+        let key = |clock: &OpenClock| clock_key(self.ticket, clock.clock, clock.cycle);
+        for old in &self.before {
+            let new = open.iter().find(|new| key(new) == key(old));
+            if new != Some(old) {
+                view.change(&key(old), Some(old), new)?;
+            }
+        }
+        for new in open.iter().filter(|new| !self.before.iter().any(|old| key(old) == key(new))) {
+            view.change(&key(new), None, Some(new))?;
+        }
+        if self.owner != self.owner_before {
+            let (before, after) = (self.owner_before.as_ref(), self.owner.as_ref());
+            view.change(&Key::new().id(self.ticket.0), before, after)?;
+        }
+        Ok(())
+    }
+
+    /// The clocks that may still break; the owner's row says which they are, and has the broken ones.
+    fn take_stock(&mut self) -> Vec<OpenClock> {
+        let mut open = Vec::new();
+        let Some(owner) = &mut self.owner else { return open };
+        (owner.open, owner.broken) = (Vec::new(), Vec::new());
+        for clock in &self.clocks {
+            let row = open_clock(self.ticket, &owner.branch, clock);
+            match clock.standing {
+                ClockStanding::Running | ClockStanding::Paused => {
+                    owner.open.push((row.clock, row.cycle));
+                    open.push(row);
+                }
+                ClockStanding::Breached => owner.broken.push(row),
+                _ => {}
+            }
+        }
+        open
+    }
+}
+
+fn standing(clock: &OpenClock) -> ClockStanding {
+    if clock.due_at.is_some() { ClockStanding::Running } else { ClockStanding::Paused }
+}
+
+fn open_clock(ticket: TicketId, branch: &BranchId, clock: &ClockRow) -> OpenClock {
+    OpenClock {
+        ticket,
+        branch: branch.clone(),
+        clock: clock.clock,
+        cycle: clock.cycle,
+        limit: clock.limit,
+        started_at: clock.started_at,
+        due_at: clock.due_at,
+        consumed: clock.consumed,
+        running_since: clock.running_since,
+        paused_since: clock.paused_since,
+    }
+}
+
+/// The clock as the common fold of clocks takes it; what an open clock does not have does not matter to it.
+fn as_row(clock: &OpenClock, standing: ClockStanding) -> ClockRow {
+    ClockRow {
+        clock: clock.clock,
+        cycle: clock.cycle,
+        standing,
+        limit: clock.limit,
+        started_at: clock.started_at,
+        due_at: clock.due_at,
+        consumed: clock.consumed,
+        running_since: clock.running_since,
+        paused_since: clock.paused_since,
+        ended_at: None,
+        late_recorded: false,
+        policy_version: String::new(),
+        calendar_version: String::new(),
+        notices: Vec::new(),
     }
 }

@@ -7,6 +7,7 @@
 //! branch, latest call first                  ─► ticket        lists
 //! branch, latest call first, open ones only  ─► ticket        lists, dispatch board, load
 //! branch, earliest due first, broken ones    ─► ticket, clock overdue list
+//! branch, day of the call, number, repairs   ─► ticket        repair register
 //! ```
 
 use std::collections::BTreeMap;
@@ -23,7 +24,7 @@ use cuiban_event_log::Position;
 use cuiban_event_schema::Commit;
 use serde::{Deserialize, Serialize};
 
-use crate::projections::{ticket_events, ticket_of, unknown};
+use crate::projections::{repair_register, ticket_events, ticket_of, unknown};
 use crate::rows::{ClockStanding, TicketLifecycle, TicketRow};
 use crate::scope::HandOver;
 use crate::{FIRST_TABLE, Key, Projection, Row, StoreError, Unfoldable, View, forms};
@@ -110,6 +111,7 @@ impl Projection for Tickets {
                 view.put(&Key::new(), &DuplicateWindow(policy.duplicate_window.duration()))?;
             }
         }
+        repair_register::fold_zones(commit, view)?;
         match ticket_of(commit)? {
             Some(ticket) => fold_ticket(ticket, commit, view),
             None => Ok(()),
@@ -119,7 +121,11 @@ impl Projection for Tickets {
 
 fn fold_ticket(ticket: TicketId, commit: &Commit, view: &mut View<'_>) -> Result<(), Unfoldable> {
     let happened = commit.envelope.happened;
-    let before = view.get::<TicketRow>(&ticket_key(ticket))?;
+    // A stream's first commit finds nothing stored.
+    let before = match commit.envelope.revision {
+        1 => None,
+        _ => view.get::<TicketRow>(&ticket_key(ticket))?,
+    };
     let mut row = before.clone();
     let mut handed_over = false;
     for event in ticket_events(commit) {
@@ -144,9 +150,15 @@ fn fold_ticket(ticket: TicketId, commit: &Commit, view: &mut View<'_>) -> Result
         row.hand_over(happened);
     }
     (row.revision, row.changed_at) = (commit.envelope.revision, happened.recorded_at);
-    view.put(&ticket_key(ticket), &row)?;
+    if before.as_ref().is_none_or(|before| before.branch != row.branch) {
+        row.register_day = repair_register::day_of(&row, view)?;
+    }
+    match before {
+        Some(_) => view.put(&ticket_key(ticket), &row)?,
+        None => view.change(&ticket_key(ticket), None, Some(&row))?,
+    }
     index(before.as_ref(), &row, view)?;
-    Ok(())
+    Ok(repair_register::list(before.as_ref(), &row, happened.occurred_at, view)?)
 }
 
 fn is_handed_over(row: &TicketRow) -> bool {
@@ -201,17 +213,18 @@ fn index(before: Option<&TicketRow>, after: &TicketRow, view: &mut View<'_>) -> 
     move_entry::<{ OpenByBranch::TABLE }>(before, after, view, |row| {
         row.is_open().then(|| latest_first(branch_prefix(&row.branch), row))
     })?;
-    if before.is_none_or(|before| before.branch != after.branch) {
+    let arrives = before.is_none_or(|before| before.branch != after.branch);
+    if arrives && view.get::<KnownBranch>(&branch_prefix(&after.branch))?.is_none() {
         view.put(&branch_prefix(&after.branch), &KnownBranch(after.branch.clone()))?;
     }
     let overdue_before = before.map(overdue_entries).unwrap_or_default();
     let mut overdue = overdue_entries(after);
-    for key in overdue_before.keys() {
+    for (key, entry) in &overdue_before {
         if overdue.remove(key).is_none() {
-            view.remove::<Overdue>(key)?;
+            view.change(key, Some(entry), None)?;
         }
     }
-    overdue.iter().try_for_each(|(key, entry)| view.put(key, entry))
+    overdue.iter().try_for_each(|(key, entry)| view.change(key, None, Some(entry)))
 }
 
 /// The key of a number's entry.
@@ -233,10 +246,11 @@ fn move_entry<const TABLE: u8>(
     if old == new {
         return Ok(());
     }
+    let entry = Index::<TABLE>(after.ticket);
     if let Some(old) = old {
-        view.remove::<Index<TABLE>>(&old)?;
+        view.change(&old, Some(&entry), None)?;
     }
-    new.map_or(Ok(()), |new| view.put(&new, &Index::<TABLE>(after.ticket)))
+    new.map_or(Ok(()), |new| view.change(&new, None, Some(&entry)))
 }
 
 /// A ticket's entries in the overdue list, by key.

@@ -13,7 +13,14 @@ use crate::{FIRST_TABLE, Key, Projection, Row, Unfoldable, View, forms};
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Timelines;
 
-/// One commit of a ticket, by ticket and revision.
+/// How many revisions share a row: most tickets are done with fewer, and a row is written anew with each commit.
+const REVISIONS_PER_SHEET: u64 = 8;
+
+/// Some successive commits of a ticket, oldest first.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Sheet(pub(crate) Vec<TimelineRecord>);
+
+/// One commit of a ticket.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct TimelineRecord {
     pub(crate) position: u64,
@@ -21,12 +28,12 @@ pub(crate) struct TimelineRecord {
     pub(crate) payload: Vec<u8>,
 }
 
-impl Row for TimelineRecord {
+impl Row for Sheet {
     const TABLE: u8 = FIRST_TABLE;
     const FORMAT: u8 = 1;
 }
 
-/// The prefix of a ticket's commits.
+/// The prefix of a ticket's sheets.
 pub(crate) fn timeline_prefix(ticket: TicketId) -> Key {
     Key::new().id(ticket.0)
 }
@@ -41,7 +48,14 @@ impl Projection for Timelines {
         if ticket_events(commit).any(|event| scope.hand_over(event) == Some(HandOver::Elsewhere)) {
             return Ok(());
         }
+        let revision = commit.envelope.revision;
+        let key = timeline_prefix(ticket).number(revision / REVISIONS_PER_SHEET);
         let record = TimelineRecord { position: position.raw(), payload: view.payload().to_vec() };
-        Ok(view.put(&timeline_prefix(ticket).number(commit.envelope.revision), &record)?)
+        if revision == 1 {
+            return Ok(view.change(&key, None, Some(&Sheet(vec![record])))?);
+        }
+        let mut sheet = view.get::<Sheet>(&key)?.unwrap_or_default();
+        sheet.0.push(record);
+        Ok(view.put(&key, &sheet)?)
     }
 }

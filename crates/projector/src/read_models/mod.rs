@@ -19,7 +19,7 @@ use tokio::sync::watch;
 
 use crate::follow::Fed;
 use crate::model::Model;
-use crate::projections::{Notices, OpenClocks, RepairRegister, Tickets, Timelines};
+use crate::projections::{Notices, OpenClocks, Tickets, Timelines};
 use crate::rows::{ModelStatus, ParkedRow};
 use crate::store::{Store, StoreError};
 use crate::{Config, Progress, Scope};
@@ -69,7 +69,6 @@ pub struct ReadModels {
 struct Shared {
     tickets: Model<Tickets>,
     timelines: Model<Timelines>,
-    repair_register: Model<RepairRegister>,
     notices: Model<Notices>,
     open_clocks: Model<OpenClocks>,
     store: Store,
@@ -88,7 +87,6 @@ impl ReadModels {
         let shared = Shared {
             tickets: Model::attach(store, Tickets, scope.clone()),
             timelines: Model::attach(store, Timelines, scope.clone()),
-            repair_register: Model::attach(store, RepairRegister, scope.clone()),
             notices: Model::attach(store, Notices, scope.clone()),
             open_clocks: Model::attach(store, OpenClocks, scope.clone()),
             store: store.clone(),
@@ -100,12 +98,11 @@ impl ReadModels {
 
     /// The models as the one that follows the log sees them; those that others wait for most come first.
     pub(crate) fn fed(&self) -> Vec<Box<dyn Fed>> {
-        let Shared { tickets, timelines, repair_register, notices, open_clocks, .. } = self.shared.as_ref();
+        let Shared { tickets, timelines, notices, open_clocks, .. } = self.shared.as_ref();
         vec![
             Box::new(open_clocks.clone()),
             Box::new(tickets.clone()),
             Box::new(notices.clone()),
-            Box::new(repair_register.clone()),
             Box::new(timelines.clone()),
         ]
     }

@@ -13,12 +13,12 @@ use serde_json::Value;
 
 use super::paging::Wanted;
 use super::{ReadError, ReadModels};
-use crate::projections::repair_register::day_prefix;
+use crate::projections::repair_register::{Listed, day_prefix, line_of};
 use crate::projections::tickets::{
     ByBranch, ByNumber, ByPhone, Index, KnownBranch, OpenByBranch, branch_prefix, earlier_by, later,
     number_key, phone_prefix, ticket_key,
 };
-use crate::projections::timelines::{TimelineRecord, timeline_prefix};
+use crate::projections::timelines::{Sheet, TimelineRecord, timeline_prefix};
 use crate::rows::{
     Page, Paged, RegisterLine, TicketFilter, TicketLifecycle, TicketRow, TimelineEntry, TimelineEvent,
 };
@@ -42,8 +42,11 @@ impl ReadModels {
     /// Every commit of a ticket, oldest first; empty for an unknown ticket.
     pub fn timeline(&self, ticket: TicketId) -> Result<Vec<TimelineEntry>, ReadError> {
         let limit = self.shared.config.list_rows_max;
-        let records = self.shared.timelines.query(|rows| rows.scan(&timeline_prefix(ticket), None, limit))?;
-        let entries = records.iter().map(|(_, record): &(Key, TimelineRecord)| entry(record));
+        let sheets = self.shared.timelines.query(|rows| {
+            let sheets = rows.walk::<Sheet>(&timeline_prefix(ticket));
+            sheets.map(|sheet| sheet.map(|(_, sheet)| sheet)).collect::<Result<Vec<_>, _>>()
+        })?;
+        let entries = sheets.iter().flat_map(|sheet| &sheet.0).take(limit).map(entry);
         entries
             .collect::<Result<_, _>>()
             .map_err(|error| ReadError::Unavailable { detail: error.to_string() })
@@ -108,8 +111,16 @@ impl ReadModels {
     /// The repair register (叫修登记簿) of a branch and a day of its zone, by number.
     pub fn repair_register(&self, branch: &BranchId, day: NaiveDate) -> Result<Vec<RegisterLine>, ReadError> {
         let (prefix, limit) = (day_prefix(branch, day), self.shared.config.list_rows_max);
-        let lines = self.shared.repair_register.query(|rows| rows.scan(&prefix, None, limit))?;
-        Ok(lines.into_iter().map(|(_, line)| line).collect())
+        self.shared.tickets.query(|rows| {
+            let mut lines = Vec::new();
+            for (_, Listed(ticket)) in rows.scan(&prefix, None, limit)? {
+                lines.extend(rows.get::<TicketRow>(&ticket_key(ticket))?.as_ref().map(line_of));
+            }
+            let left = rows.scan::<RegisterLine>(&prefix, None, limit)?;
+            lines.extend(left.into_iter().map(|(_, line)| line));
+            lines.sort_by(|one, other| (&one.number, one.ticket).cmp(&(&other.number, other.ticket)));
+            Ok(lines)
+        })
     }
 }
 

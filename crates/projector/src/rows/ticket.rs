@@ -1,5 +1,6 @@
 //! A ticket (工单) as the counter sees it.
 
+use chrono::NaiveDate;
 use cuiban_domain::Instant;
 use cuiban_domain::ids::{BranchId, Number, StaffId, TicketId};
 use cuiban_domain::people::Customer;
@@ -117,6 +118,9 @@ pub struct TicketRow {
     #[serde(with = "forms::instant")]
     #[schema(value_type = String, format = DateTime)]
     pub reported_at: Instant,
+    /// The day of the call in the branch's zone, by which the repair register (叫修登记簿) is kept.
+    #[schema(value_type = String, format = Date)]
+    pub register_day: NaiveDate,
     /// When the first answer was given.
     #[serde(with = "forms::instant_option")]
     #[schema(value_type = Option<String>, format = DateTime)]

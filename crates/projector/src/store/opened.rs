@@ -37,6 +37,7 @@ impl Opened {
             .path(path)
             .cache_capacity(config.cache_bytes)
             .flush_every_ms(Some(config.flush_every_ms.max(1)))
+            .mode(sled::Mode::HighThroughput)
             .use_compression(false);
         let db = bounded(attempted, Duration::from_millis(config.open_wait_ms), move |_| {
             sled_config.open().map_err(|error| StoreError::sled(attempted, error))
