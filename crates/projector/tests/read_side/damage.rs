@@ -213,12 +213,12 @@ fn damage(dir: &Path, draws: &mut Draws) -> String {
 
 #[tokio::test]
 async fn damaged_copies_never_answer_wrongly_and_come_back_equal() {
-    let incoming = decode(&History::drawn(33, 400).await.commits());
+    let incoming = decode(&History::drawn(33, 1500).await.commits());
     let all = rows_up_to(&incoming, incoming.last().unwrap().recorded.position);
     let bench = bench();
     {
         let (tickets, clocks) = models(&bench.store);
-        for batch in incoming.chunks(5) {
+        for batch in incoming.chunks(2) {
             tickets.apply(batch).unwrap();
             clocks.apply(batch).unwrap();
         }
@@ -226,7 +226,7 @@ async fn damaged_copies_never_answer_wrongly_and_come_back_equal() {
     }
     let mut draws = Draws(33);
     let mut put_aside = 0;
-    for number in 0..48 {
+    for number in 0..40 {
         let place = bench.dir.path().join(format!("damaged-{number}"));
         copy(bench.store.dir(), &place.join("models"));
         let what = damage(&place.join("models"), &mut draws);
