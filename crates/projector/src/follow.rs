@@ -281,7 +281,7 @@ fn apply_to_all(
         let incoming: Vec<Incoming> = commits.into_iter().map(Incoming::decode).collect();
         return models.iter().try_for_each(|model| apply(model.as_ref(), &incoming, caught_up));
     }
-    let incoming = decode_in_parallel(commits)?;
+    let incoming = decode_in_parallel(&commits)?;
     std::thread::scope(|scope| {
         let incoming = &incoming;
         let applying: Vec<_> = models
@@ -294,7 +294,7 @@ fn apply_to_all(
     })
 }
 
-fn decode_in_parallel(commits: Vec<RecordedCommit>) -> Result<Vec<Incoming>, StoreError> {
+fn decode_in_parallel(commits: &[RecordedCommit]) -> Result<Vec<Incoming>, StoreError> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(DECODING_THREADS_MAX);
     let slice = commits.len().div_ceil(threads).max(1);
     std::thread::scope(|scope| {
@@ -311,6 +311,7 @@ fn decode_in_parallel(commits: Vec<RecordedCommit>) -> Result<Vec<Incoming>, Sto
 }
 
 /// A panic that nothing of ours expects: the rows are as they were, and the same is tried again.
+#[expect(clippy::needless_pass_by_value, reason = "what a joined thread gives")]
 fn panicked<T>(panic: Box<dyn std::any::Any + Send>) -> Result<T, StoreError> {
     tracing::error!(panic = panic_text(panic.as_ref()), "a thread that folds panicked");
     Err(StoreError::Replaced)
