@@ -10,7 +10,7 @@ use cuiban_domain::{Aggregate, Context, Event, Happened};
 use cuiban_event_log::{
     Append, AppendError, Appended, Consistency, EventLog, InvalidToken, Position, Route, StreamId, Token,
 };
-use cuiban_event_schema::{Commit, Envelope};
+use cuiban_event_schema::Envelope;
 
 use crate::cache::Cache;
 use crate::loaded::Loaded;
@@ -228,13 +228,19 @@ impl<A: Aggregate> CommandHandler<A> {
     ) -> Result<Result<Handled<A>, Again>, HandleError> {
         let route = route(loaded.state.branch(&events).as_ref(), A::class(&events).as_str())?;
         let envelope = envelope(stream, loaded.revision + 1, loaded.last_hash, meta, happened);
-        let commit = Commit { envelope, events: events.iter().cloned().map(Into::<Event>::into).collect() };
-        let payload = Bytes::from(cuiban_event_schema::encode(&commit.envelope, &commit.events));
+        let events: Vec<Event> = events.into_iter().map(Into::into).collect();
+        let payload = Bytes::from(cuiban_event_schema::encode(&envelope, &events));
+        // What is cached and answered is what every reader of the log will see, instants to the microsecond; and
+        // nothing is written that could not be read.
+        let unreadable = |source| HandleError::Unreadable { stream: stream.to_string(), source };
+        let commit = cuiban_event_schema::decode(&payload).map_err(unreadable)?;
         let hash = cuiban_event_schema::hash(&payload);
         let (stream, expected, commit_id) = (stream.clone(), loaded.expected(), meta.command_id.0);
         let append = Append { stream, expected, route, commit_id, payload };
         match self.log.append(append).await {
             Ok(Appended { position, version }) => {
+                let events =
+                    commit.events.iter().cloned().filter_map(|event| event.try_into().ok()).collect();
                 loaded.apply(commit, position, version, hash);
                 Ok(Ok(handled(loaded, Outcome::Recorded, position, loaded.revision, events)))
             }

@@ -68,6 +68,12 @@ pub struct Context<'a> {
 }
 
 impl Context<'_> {
+    /// Refuses what is said to have happened after now (R2).
+    pub fn check_not_in_future(&self, occurred_at: Instant) -> Result<(), Rejection> {
+        let now = self.now;
+        if occurred_at > now { Err(Rejection::OccurredInFuture { occurred_at, now }) } else { Ok(()) }
+    }
+
     /// The two times of what is being decided.
     pub fn happened(&self) -> Happened {
         Happened { occurred_at: self.occurred_at, recorded_at: self.now }

@@ -52,7 +52,7 @@ table! {
     Ticket: TicketEvent {
         TicketRegistered {
             ticket, number, kind, customer, customer_level, channel, product_model, serial_number, description,
-            happened_at, reported_at, branch, area, district, urgency, needs_visit, service_basis,
+            happened_at, reported_at, branch, area, district, area_overrides_district, urgency, needs_visit, service_basis,
         }
         WorkOrderIssued { work_order }
         EmergencyRaised { supervisors }
@@ -68,7 +68,7 @@ table! {
         ServiceBasisCorrected { from, to, reason }
         HandlerAssigned { handler }
         TicketReassigned { from, to, reason }
-        TicketTransferred { from, to, area, reason, summary }
+        TicketTransferred { from, to, area, district, area_overrides_district, reason, summary }
         TicketMerged { into, reason }
         TicketCancelled { reason }
         TicketClosed { note }

@@ -50,9 +50,10 @@ pub use projections::{Notices, OpenClocks, Tickets, Timelines};
 pub use projector::{Progress, Projector};
 pub use read_models::{Lagging, ReadError, ReadModels};
 pub use rows::{
-    BoardRow, ClockRow, ClockStanding, DeliveryOutcome, DeliveryRow, ModelStatus, NoticeRow, OpenClock,
-    OverdueRow, Page, Paged, ParkedRow, Proposal, ProposalReason, RegisterLine, StruckOff, TechnicianLoad,
-    TicketFilter, TicketLifecycle, TicketRow, TimelineEntry, TimelineEvent, WorkStage,
+    BoardRow, ClockRow, ClockStanding, DeliveryOutcome, DeliveryRow, DispatchBoard, ModelStatus, NoticeRow,
+    OpenClock, OverdueRow, Page, Paged, ParkedRow, Proposal, ProposalReason, RegisterLine, RepairRegister,
+    StruckOff, TechnicianLoad, TicketFilter, TicketLifecycle, TicketRow, TimelineEntry, TimelineEvent,
+    WorkStage,
 };
 pub use rows_reader::RowsReader;
 pub use runner::Runner;

@@ -185,7 +185,10 @@ impl<P: Projection> Model<P> {
     }
 
     /// Reads rows from the version that answers queries, be the model whole or not.
-    pub fn read<T>(&self, read: impl Fn(RowsReader<'_>) -> Result<T, StoreError>) -> Result<T, StoreError> {
+    pub fn read<T>(
+        &self,
+        read: impl FnOnce(RowsReader<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
         self.with(|attached| {
             let tree = attached.serving(P::VERSION).map_or(attached.tree.clone(), |(_, tree)| tree);
             read(RowsReader::new(&tree))
@@ -193,7 +196,10 @@ impl<P: Projection> Model<P> {
     }
 
     /// As [`Self::read`], but only from a model that is whole: half a model would answer wrongly.
-    pub fn query<T>(&self, read: impl Fn(RowsReader<'_>) -> Result<T, StoreError>) -> Result<T, ReadError> {
+    pub fn query<T>(
+        &self,
+        read: impl FnOnce(RowsReader<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, ReadError> {
         let answer = self.with(|attached| match attached.serving(P::VERSION) {
             Some((_, tree)) => read(RowsReader::new(&tree)).map(Some),
             None => Ok(None),

@@ -199,6 +199,7 @@ impl Aggregate for Branch {
     const KIND: &'static str = "branch";
 
     fn decide(&self, command: &BranchCommand, context: &Context<'_>) -> Result<Vec<BranchEvent>, Rejection> {
+        context.check_not_in_future(context.occurred_at)?;
         if let BranchCommand::OpenBranch(OpenBranch { branch, name, province }) = command.clone() {
             return match self.id {
                 Some(_) => Err(Rejection::BranchAlreadyOpen),

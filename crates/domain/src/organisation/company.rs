@@ -115,6 +115,7 @@ impl Aggregate for Company {
         command: &CompanyCommand,
         context: &Context<'_>,
     ) -> Result<Vec<CompanyEvent>, Rejection> {
+        context.check_not_in_future(context.occurred_at)?;
         let event = match command.clone() {
             CompanyCommand::SetCompanyCalendar(set) => {
                 CompanyEvent::CompanyCalendarSet { calendar: set.calendar }

@@ -209,6 +209,12 @@ impl BranchView<'_> {
         area.or(listed).ok_or(Rejection::AreaMissing)
     }
 
+    /// Whether the branch lists this district, and under the other area.
+    pub fn is_listed_otherwise(&self, district: Option<&Name>, area: Area) -> bool {
+        let listed = district.and_then(|district| self.branch.districts.get(district));
+        listed.is_some_and(|listed| *listed != area)
+    }
+
     /// A person of the staff who has not left.
     pub fn active_staff(&self, staff: &StaffId) -> Result<&StaffMember, Rejection> {
         let branch = || self.branch.id.clone();

@@ -22,7 +22,7 @@ pub(super) struct Case {
     pub reported_at: Instant,
     pub branch: BranchId,
     pub area: Area,
-    /// The district that tells the area; none when a person or another branch told it.
+    /// The district that tells the area; none when a person told it.
     pub district: Option<Name>,
     pub urgency: Urgency,
     pub service_basis: Option<ServiceBasis>,
@@ -44,6 +44,7 @@ impl Case {
             branch,
             area,
             district,
+            area_overrides_district,
             urgency,
             service_basis,
             ..
@@ -63,7 +64,7 @@ impl Case {
             reported_at,
             branch,
             area,
-            district,
+            district: district.filter(|_| !area_overrides_district),
             urgency,
             service_basis,
         })

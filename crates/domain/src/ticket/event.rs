@@ -34,6 +34,8 @@ pub enum TicketEvent {
         branch: BranchId,
         area: Area,
         district: Option<Name>,
+        /// A person's word on the area stands against the district's listing.
+        area_overrides_district: bool,
         urgency: Urgency,
         needs_visit: bool,
         service_basis: Option<ServiceBasis>,
@@ -67,7 +69,16 @@ pub enum TicketEvent {
     /// 认养孤儿: what one person owed passes to another (R6).
     TicketReassigned { from: StaffId, to: StaffId, reason: Line },
     /// Another branch takes over; the summary spares it our history.
-    TicketTransferred { from: BranchId, to: BranchId, area: Area, reason: Line, summary: Box<TicketSummary> },
+    TicketTransferred {
+        from: BranchId,
+        to: BranchId,
+        area: Area,
+        district: Option<Name>,
+        /// A person's word on the area stands against the district's listing.
+        area_overrides_district: bool,
+        reason: Line,
+        summary: Box<TicketSummary>,
+    },
     /// The same call was registered twice (R5).
     TicketMerged { into: TicketId, reason: Line },
     /// 取消.

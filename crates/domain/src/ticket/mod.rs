@@ -34,7 +34,7 @@ pub use merge::MergeTicket;
 pub use pause::{PauseReason, PauseTicket, ResumeTicket};
 pub use reclassify::{CorrectServiceBasis, ReclassifyTicket};
 pub use register::{
-    Area, Channel, CustomerLevel, RegisterTicket, Registration, ServiceBasis, TicketKind, Urgency,
+    Area, Channel, CustomerLevel, Priority, RegisterTicket, Registration, ServiceBasis, TicketKind, Urgency,
 };
 pub use respond::RespondToCustomer;
 pub use state::{Lifecycle, Stage, Ticket};

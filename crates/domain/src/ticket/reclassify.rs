@@ -84,6 +84,9 @@ impl Ticket {
     ) -> Result<(), Rejection> {
         let at = context.occurred_at;
         let visit_clock = after.clock(ClockKind::Dispatch).filter(|clock| clock.cycle == after.cycle);
+        let was_repair = self.case()?.kind == TicketKind::Repair;
+        let is_repair = after.case()?.kind == TicketKind::Repair;
+        let becomes_repair = is_repair && !was_repair && !self.needs_visit;
         let restarted = self.cycle == 1 || branch.policy.restart_on_reopen.contains(&ClockKind::Dispatch);
         match visit_clock {
             Some(clock) if !after.needs_visit => change.cancel(clock, at),
@@ -92,16 +95,13 @@ impl Ticket {
             Some(clock) if clock.state == ClockState::Cancelled => {
                 change.start(ClockKind::Dispatch, clock.started_at)?;
             }
+            // It was a repair from the call on (R31); what else makes a visit owed does so from now on.
+            None if becomes_repair => change.start(ClockKind::Dispatch, self.cycle_began_at.unwrap_or(at))?,
             None if restarted || !self.needs_visit => change.start(ClockKind::Dispatch, at)?,
             _ => {}
         }
-        let was_repair = self.case()?.kind == TicketKind::Repair;
         let resolution_runs = after.clock(ClockKind::Resolution).is_some_and(Clock::is_open);
-        if was_repair
-            && after.case()?.kind != TicketKind::Repair
-            && self.responded_at.is_some()
-            && !resolution_runs
-        {
+        if was_repair && !is_repair && self.responded_at.is_some() && !resolution_runs {
             change.start(ClockKind::Resolution, at)?;
         }
         Ok(())

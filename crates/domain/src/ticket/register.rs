@@ -59,6 +59,17 @@ words! {
         /// 重要客户.
         Important = "important",
     }
+    /// 优先级: which of two tickets comes first when nothing else tells (R4).
+    Priority {
+        /// 特急, whoever calls.
+        Critical = "critical",
+        /// 紧急 of an important customer.
+        High = "high",
+        /// 紧急, or of an important customer.
+        Medium = "medium",
+        /// The rest.
+        Low = "low",
+    }
     /// Who pays for a repair (R10).
     ServiceBasis {
         /// A 有费服务.
@@ -67,6 +78,20 @@ words! {
         Contract = "contract",
         /// C 免费服务.
         Warranty = "warranty",
+    }
+}
+
+impl Priority {
+    /// What urgency and the customer's level give (R4).
+    pub fn of(urgency: Urgency, level: CustomerLevel) -> Self {
+        match (urgency, level) {
+            (Urgency::Emergency, _) => Self::Critical,
+            (Urgency::Urgent, CustomerLevel::Important) => Self::High,
+            (Urgency::Urgent, CustomerLevel::Standard) | (Urgency::Normal, CustomerLevel::Important) => {
+                Self::Medium
+            }
+            (Urgency::Normal, CustomerLevel::Standard) => Self::Low,
+        }
     }
 }
 
@@ -158,8 +183,8 @@ impl Ticket {
         let request = &registration.request;
         let branch = context.organisation.branch(&request.branch)?;
         context.organisation.check_product(&request.product_model)?;
-        if let Some(happened_at) = request.happened_at.filter(|at| *at > context.now) {
-            return Err(Rejection::OccurredInFuture { occurred_at: happened_at, now: context.now });
+        if let Some(happened_at) = request.happened_at {
+            context.check_not_in_future(happened_at)?;
         }
         check_order(context, request.happened_at)?;
         let mut ticket = self.clone();
@@ -193,6 +218,7 @@ fn registered(
     let request = registration.request.clone();
     let is_repair = request.kind == TicketKind::Repair;
     let area = branch.area_of(request.area, request.district.as_ref())?;
+    let area_overrides_district = branch.is_listed_otherwise(request.district.as_ref(), area);
     let called_on = branch.calendar.local_date(context.occurred_at);
     let covers = |until: Option<NaiveDate>| until.is_some_and(|until| called_on <= until);
     let service_basis = if covers(request.contract_until) {
@@ -217,6 +243,7 @@ fn registered(
         branch: request.branch,
         area,
         district: request.district,
+        area_overrides_district,
         urgency: request.urgency,
         needs_visit: request.needs_visit || is_repair,
         service_basis: is_repair.then_some(service_basis),

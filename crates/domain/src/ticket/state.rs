@@ -221,9 +221,7 @@ impl Aggregate for Ticket {
     const KIND: &'static str = "ticket";
 
     fn decide(&self, command: &TicketCommand, context: &Context<'_>) -> Result<Vec<TicketEvent>, Rejection> {
-        if context.occurred_at > context.now {
-            return Err(Rejection::OccurredInFuture { occurred_at: context.occurred_at, now: context.now });
-        }
+        context.check_not_in_future(context.occurred_at)?;
         match self.case.as_deref().map(|case| case.reported_at) {
             Some(not_before) if context.occurred_at < not_before => {
                 Err(Rejection::OccurredTooEarly { occurred_at: context.occurred_at, not_before })
@@ -285,10 +283,11 @@ impl Aggregate for Ticket {
                     }
                 }
             }
-            E::TicketTransferred { to, area, .. } => {
+            E::TicketTransferred { to, area, district, area_overrides_district, .. } => {
                 (self.technician, self.handler, self.stage) = (None, None, Stage::Waiting);
                 if let Some(case) = self.case.as_deref_mut() {
-                    (case.branch, case.area, case.district) = (to.clone(), *area, None);
+                    (case.branch, case.area) = (to.clone(), *area);
+                    case.district = district.clone().filter(|_| !area_overrides_district);
                 }
             }
             E::TicketMerged { .. } => self.end(Lifecycle::Merged, happened.occurred_at),

@@ -44,6 +44,8 @@ impl Ticket {
             from: case.branch.clone(),
             to: command.to.clone(),
             area,
+            district: command.district.clone(),
+            area_overrides_district: branch.is_listed_otherwise(command.district.as_ref(), area),
             reason: command.reason.clone(),
             summary: Box::new(self.summary()?),
         };

@@ -114,7 +114,8 @@ fn r61_a_limit_broken_before_the_correction_is_urged_and_not_started_again() {
 #[test]
 fn r11_r31_a_complaint_that_turns_out_to_be_a_repair_gets_work_order_and_clock() {
     let story = given([at("03-04 09:00", complaint()), at("03-04 10:00", kind(TicketKind::Repair))]);
-    let story = story.due(Dispatch, "03-04 17:00");
+    // It was a repair from the call on: six hours from 09:00, not from the correction.
+    let story = story.due(Dispatch, "03-04 16:00");
     let orders = |story: &Story| {
         story.history.iter().filter(|event| matches!(event, TicketEvent::WorkOrderIssued { .. })).count()
     };
@@ -256,6 +257,29 @@ fn r36_a_person_s_word_on_the_area_outlasts_the_list_of_districts() {
         .when(at("03-04 11:00", move_deadlines(DeadlineReason::Calendar)))
         .then_nothing()
         .due(Dispatch, "03-04 17:00");
+}
+
+#[test]
+fn r36_a_person_s_word_at_registration_outlasts_the_list_of_districts() {
+    let request = |area| RegisterTicket { district: Some(name("远郊")), area, ..call(TicketKind::Repair) };
+    let urban_all_the_same = given([at("03-04 09:00", register(request(Some(Area::Urban))))]);
+    urban_all_the_same
+        .due(Dispatch, "03-04 16:00")
+        .when(at("03-04 11:00", move_deadlines(DeadlineReason::Calendar)))
+        .then_nothing();
+    // An area that only says what the district says follows the district.
+    for area in [None, Some(Area::Suburban)] {
+        given([at("03-04 09:00", register(request(area)))])
+            .meanwhile(|office| office.branch("B0", list(&[("远郊", Area::Urban)])))
+            .when(at("03-04 10:00", move_deadlines(DeadlineReason::Area)))
+            .then_moved(Dispatch, DeadlineReason::Area, "03-04 17:00", "03-04 16:00");
+    }
+}
+
+#[test]
+fn r31_a_visit_that_a_complaint_turns_out_to_need_counts_from_when_that_was_seen() {
+    let needs_visit = ReclassifyTicket { needs_visit: Some(true), ..reclassify() };
+    given([at("03-04 09:00", complaint()), at("03-04 10:00", needs_visit)]).due(Dispatch, "03-04 17:00");
 }
 
 #[test]

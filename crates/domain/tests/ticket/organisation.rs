@@ -1,14 +1,16 @@
 //! What decisions look things up in: R20, R35, R50, R52, R54.
 
-use cuiban_domain::Rejection;
+use cuiban_domain::ids::Actor;
 use cuiban_domain::organisation::{
-    AdmitStaff, BranchHours, ChangeStaff, LeaveStaff, OpenBranch, SetBranchHours, SetCompanyCalendar,
-    SetPolicy, SetProvinceDays, StaffMember,
+    AdmitStaff, Branch, BranchCommand, BranchHours, ChangeStaff, Company, LeaveStaff, OpenBranch,
+    SetBranchHours, SetCompanyCalendar, SetPolicy, SetProvinceDays, StaffMember,
 };
 use cuiban_domain::people::Role;
 use cuiban_domain::sla::{LadderStep, Policy, Rung};
 use cuiban_domain::ticket::DeadlineReason;
 use cuiban_domain::working_time::{Calendar, DayKind, Explanation, Layer, Measure, SpecialDay, Step, Weekly};
+
+use cuiban_domain::{Aggregate, Context, Instant, Rejection};
 
 use crate::office::{Office, branch, official_calendar, rule, staff};
 use crate::story::{at, given_in};
@@ -49,6 +51,26 @@ fn r35_the_branch_s_limit_wins_over_the_company_s_and_is_recorded_with_its_versi
     assert_eq!(basis.calendar_version, before.calendar_version);
     office.branch_limits("B0", &[]);
     given_in(office, [at("03-04 09:00", repair())]).due(Dispatch, "03-04 15:00");
+}
+
+#[test]
+fn r2_what_a_company_or_branch_is_told_cannot_lie_in_the_future() {
+    let now: Instant = "2026-03-04T01:00:00Z".parse().unwrap();
+    let actor = Actor::new("K1").unwrap();
+    let organisation = Office::new().organisation;
+    let context =
+        |occurred_at| Context { now, occurred_at, actor: &actor, organisation: &organisation, related: None };
+    let (soon, open) = (now + chrono::TimeDelta::microseconds(1), open_b9());
+    let future = Rejection::OccurredInFuture { occurred_at: soon, now };
+    assert_eq!(Branch::default().decide(&open, &context(soon)), Err(future.clone()));
+    assert!(Branch::default().decide(&open, &context(now)).is_ok());
+    let policy = SetPolicy { policy: Policy::default() }.into();
+    assert_eq!(Company::default().decide(&policy, &context(soon)), Err(future));
+    assert!(Company::default().decide(&policy, &context(now)).is_ok());
+}
+
+fn open_b9() -> BranchCommand {
+    OpenBranch { branch: branch("B9"), name: name("新服务中心"), province: None }.into()
 }
 
 #[test]

@@ -114,7 +114,7 @@ fn r37_no_work_is_done_in_a_pause() {
 
 #[test]
 fn r37_a_clock_that_begins_in_a_pause_stands_still_at_once() {
-    let visit = ReclassifyTicket { kind: Some(TicketKind::Repair), ..reclassify() };
+    let visit = ReclassifyTicket { needs_visit: Some(true), ..reclassify() };
     given([at("03-04 09:00", complaint()), at("03-04 10:00", pause()), at("03-04 11:00", visit)])
         .stands(Dispatch, ClockState::Paused { since: instant("03-04 11:00") })
         .and([at("03-05 09:00", resume())])
@@ -122,9 +122,18 @@ fn r37_a_clock_that_begins_in_a_pause_stands_still_at_once() {
 }
 
 #[test]
+fn r31_r37_a_clock_that_counts_from_the_call_has_the_pause_that_the_ticket_is_in() {
+    let repair = ReclassifyTicket { kind: Some(TicketKind::Repair), ..reclassify() };
+    given([at("03-04 09:00", complaint()), at("03-04 10:00", pause()), at("03-04 11:00", repair)])
+        .stands(Dispatch, ClockState::Paused { since: instant("03-04 10:00") })
+        .and([at("03-05 09:00", resume())])
+        .due(Dispatch, "03-05 15:00");
+}
+
+#[test]
 fn r37_a_pause_from_before_the_clock_began_counts_only_from_then_on() {
     // The visit turns out to be needed at 10:00; then 09:30–09:45 is entered as a pause, and takes nothing away.
-    let visit = ReclassifyTicket { kind: Some(TicketKind::Repair), ..reclassify() };
+    let visit = ReclassifyTicket { needs_visit: Some(true), ..reclassify() };
     given([at("03-04 09:00", complaint()), at("03-04 10:00", visit)])
         .and([late("03-04 09:30", "03-04 10:10", pause()), late("03-04 09:45", "03-04 10:20", resume())])
         .due(Dispatch, "03-04 17:00");

@@ -4,7 +4,7 @@ use cuiban_domain::Rejection;
 use cuiban_domain::ids::{BranchId, Number};
 use cuiban_domain::organisation::ListProducts;
 use cuiban_domain::ticket::{
-    Area, CustomerLevel, RegisterTicket, ServiceBasis, TicketEvent, TicketKind, Urgency,
+    Area, CustomerLevel, Priority, RegisterTicket, ServiceBasis, TicketEvent, TicketKind, Urgency,
 };
 
 use crate::office::{Office, branch, rule, staff};
@@ -38,6 +38,7 @@ fn r1_a_registration_records_what_the_operator_wrote() {
         branch: branch("B0"),
         area: Area::Urban,
         district: Some(name("城东")),
+        area_overrides_district: false,
         urgency: Urgency::Normal,
         needs_visit: true,
         service_basis: Some(ServiceBasis::Paid),
@@ -132,6 +133,19 @@ fn r4_an_emergency_alerts_the_supervisors_at_once() {
     assert_eq!(story.history[1], TicketEvent::EmergencyRaised { supervisors: vec![staff("S1")] });
     let calm = given([at("03-04 09:00", complaint())]);
     assert!(!calm.history.iter().any(|event| matches!(event, TicketEvent::EmergencyRaised { .. })));
+}
+
+#[test]
+fn r4_urgency_and_customer_level_give_the_priority() {
+    use CustomerLevel::{Important, Standard};
+    let priority = |urgency, level| Priority::of(urgency, level);
+    assert_eq!(priority(Urgency::Emergency, Standard), Priority::Critical);
+    assert_eq!(priority(Urgency::Emergency, Important), Priority::Critical);
+    assert_eq!(priority(Urgency::Urgent, Important), Priority::High);
+    assert_eq!(priority(Urgency::Urgent, Standard), Priority::Medium);
+    assert_eq!(priority(Urgency::Normal, Important), Priority::Medium);
+    assert_eq!(priority(Urgency::Normal, Standard), Priority::Low);
+    assert!(Priority::ALL.is_sorted(), "what comes first sorts first");
 }
 
 #[test]

@@ -2,9 +2,10 @@
 
 use cuiban_domain::Rejection;
 use cuiban_domain::aggregate::{Aggregate, Class};
+use cuiban_domain::organisation::{District, ListDistricts};
 use cuiban_domain::people::Role;
 use cuiban_domain::sla::ClockState;
-use cuiban_domain::ticket::{DeadlineReason, Stage, Ticket, TicketEvent};
+use cuiban_domain::ticket::{Area, DeadlineReason, Stage, Ticket, TicketEvent, TransferTicket};
 
 use crate::office::{branch, rule, staff};
 use crate::story::{Story, at, given};
@@ -31,6 +32,29 @@ fn r36_the_receiving_branch_s_limits_hold() {
         .meanwhile(|office| office.branch_limits("B1", &[rule(Dispatch, "8h", Working)]))
         .when(at("03-04 16:00", transfer("B1")))
         .then_moved(Dispatch, DeadlineReason::Transferred, "03-05 12:00", "03-05 00:00");
+}
+
+#[test]
+fn r36_the_receiving_branch_s_districts_take_a_transferred_ticket_along() {
+    let listed = |area| ListDistricts { districts: vec![District { name: name("北区"), area }] };
+    let to_the_north =
+        |area| TransferTicket {
+            to: branch("B1"), area, district: Some(name("北区")), reason: line("迁址")
+        };
+    let transferred = |area| {
+        let story = waiting().meanwhile(|office| office.branch("B1", listed(Area::Urban)));
+        story.and([at("03-04 16:00", to_the_north(area))])
+    };
+    transferred(None)
+        .due(Dispatch, "03-04 22:00")
+        .meanwhile(|office| office.branch("B1", listed(Area::Suburban)))
+        .when(at("03-04 16:30", move_deadlines(DeadlineReason::Area)))
+        .then_moved(Dispatch, DeadlineReason::Area, "03-04 22:00", "03-04 23:00");
+    // A person's word stands against the list.
+    transferred(Some(Area::Suburban))
+        .due(Dispatch, "03-04 23:00")
+        .when(at("03-04 16:30", move_deadlines(DeadlineReason::Calendar)))
+        .then_nothing();
 }
 
 #[test]

@@ -55,6 +55,7 @@ fn registration() -> Vec<Sample> {
         branch: branch("B0"),
         area: Area::Suburban,
         district: Some(name("远郊")),
+        area_overrides_district: true,
         urgency: Urgency::Emergency,
         needs_visit: true,
         service_basis: Some(ServiceBasis::Contract),
@@ -74,6 +75,7 @@ fn registration() -> Vec<Sample> {
         branch: branch("B0"),
         area: Area::Urban,
         district: None,
+        area_overrides_district: false,
         urgency: Urgency::Normal,
         needs_visit: false,
         service_basis: None,
@@ -126,10 +128,12 @@ fn corrections() -> Vec<Sample> {
         reason: line("登记有误"),
     };
     let (from, to, reason) = (ServiceBasis::Paid, ServiceBasis::Warranty, line("保修期内"));
-    let transferred = |summary| E::TicketTransferred {
+    let transferred = |district: Option<&str>, summary| E::TicketTransferred {
         from: branch("B0"),
         to: branch("B1"),
         area: Area::Suburban,
+        district: district.map(name),
+        area_overrides_district: district.is_some(),
         reason: line("客户迁址"),
         summary: Box::new(summary),
     };
@@ -139,7 +143,7 @@ fn corrections() -> Vec<Sample> {
         both(E::ServiceBasisCorrected { from, to, reason }),
         both(E::HandlerAssigned { handler: staff("K1") }),
         both(E::TicketReassigned { from: staff("T9"), to: staff("T1"), reason: line("离职") }),
-        Sample::new(transferred(full_summary()), transferred(bare_summary())),
+        Sample::new(transferred(Some("城东"), full_summary()), transferred(None, bare_summary())),
     ]
 }
 

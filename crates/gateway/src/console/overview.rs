@@ -12,8 +12,8 @@ use cuiban_domain::organisation::{BranchView, Organisation};
 use cuiban_domain::sla::ClockKind;
 use cuiban_domain::ticket::Urgency;
 use cuiban_projector::{
-    BoardRow, ClockStanding, DeliveryOutcome, NoticeRow, OverdueRow, Page as ModelPage, ReadError,
-    ReadModels, WorkStage,
+    BoardRow, ClockStanding, DeliveryOutcome, DispatchBoard, NoticeRow, OverdueRow, Page as ModelPage,
+    ReadError, ReadModels, WorkStage,
 };
 use serde::Deserialize;
 
@@ -183,10 +183,10 @@ pub(super) async fn page(
 
 async fn shown_branch(office: &Office, organisation: &Organisation, id: BranchId) -> Result<Shown, Refused> {
     let now = office.front.now();
-    let mut board = office.board(id.clone()).await?;
+    let DispatchBoard { data: mut board, left_out } = office.board(id.clone()).await?;
     let counted: Vec<_> = board.iter().map(counted).collect();
     let due: Vec<_> = board.iter().filter_map(running_due).collect();
-    let board_more = board.len().saturating_sub(BOARD_SHOWN_MAX);
+    let board_more = left_out + board.len().saturating_sub(BOARD_SHOWN_MAX);
     board.truncate(BOARD_SHOWN_MAX);
     let asked = id.clone();
     let told = office.ask(move |models| tell(models, &asked, board)).await?;

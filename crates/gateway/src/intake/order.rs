@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use axum::extract::{FromRequest, Request};
 use cuiban_command_handler::CommandMeta;
-use cuiban_domain::Rejection;
 use cuiban_domain::ids::{Actor, CommandId, TicketId};
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
@@ -47,10 +46,6 @@ impl<C: DeserializeOwned + Send> FromRequest<Arc<Front>> for Order<C> {
         let key = headers::idempotency_key(&parts.headers)?.map(str::to_owned);
         let bytes = json_bytes(&parts.headers, body, front.config.body_bytes_max).await?;
         let parsed = parse::<C>(&bytes)?;
-        let now = front.now();
-        if let Some(occurred_at) = parsed.occurred_at.filter(|occurred_at| *occurred_at > now) {
-            return Err(Rejection::OccurredInFuture { occurred_at, now }.into());
-        }
         let path = parts.uri.path();
         let meta = match key {
             Some(key) => CommandMeta {

@@ -7,7 +7,7 @@ use cuiban_domain::Rejection;
 use cuiban_domain::ids::{BranchId, StaffId, TicketId};
 use cuiban_domain::organisation::{BranchHours, BranchView, District, StaffMember};
 use cuiban_domain::sla::LimitRule;
-use cuiban_projector::{BoardRow, OverdueRow, Proposal, RegisterLine, TechnicianLoad};
+use cuiban_projector::{DispatchBoard, OverdueRow, Proposal, RepairRegister, TechnicianLoad};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -43,13 +43,13 @@ pub(super) fn routes(api: Api<Office>) -> Api<Office> {
         register,
         query("叫修登记簿 / The repair register of a day (R11)")
             .query::<RegisterQuery>()
-            .answer::<Page<RegisterLine>>(status::DONE, "登记簿 / the register", &[]),
+            .answer::<RepairRegister>(status::DONE, "登记簿 / the register", &[]),
     )
     .get(
         "/v1/branches/{branch}/board",
         board,
         query("派工板 / The dispatch board: emergencies, carried over (R20), then by remaining time")
-            .answer::<Page<BoardRow>>(status::DONE, "派工板 / the board", &[]),
+            .answer::<DispatchBoard>(status::DONE, "派工板 / the board", &[]),
     )
     .get(
         "/v1/branches/{branch}/load",
@@ -166,31 +166,36 @@ async fn one(
 struct RegisterQuery {
     /// 哪一天（服务中心时区）；缺省为今天 / the day in the branch's zone; today if left out.
     day: Option<NaiveDate>,
+    /// 接着此游标 / go on after this `next_cursor`.
+    cursor: Option<String>,
+    /// 最多几行 / at most so many lines.
+    limit: Option<usize>,
 }
 
 async fn register(
     State(office): State<Office>,
     Segment(branch): Segment<BranchId>,
     Params(query): Params<RegisterQuery>,
-) -> Result<Json<Page<RegisterLine>>, Refusal> {
+) -> Result<Json<RepairRegister>, Refusal> {
     office.known_branch(&branch)?;
+    let page = PageQuery::new(query.cursor, query.limit).into_page(&office.front.config)?;
     let day = match query.day {
         Some(day) => day,
         None => office.front.organisation().branch(&branch)?.calendar.local_date(office.front.now()),
     };
-    Ok(Json(Page::whole(office.ask(move |models| models.repair_register(&branch, day)).await?)))
+    Ok(Json(office.ask(move |models| models.repair_register(&branch, day, &page)).await?))
 }
 
 async fn board(
     State(office): State<Office>,
     Segment(branch): Segment<BranchId>,
-) -> Result<Json<Page<BoardRow>>, Refusal> {
-    Ok(Json(Page::whole(office.board(branch).await?)))
+) -> Result<Json<DispatchBoard>, Refusal> {
+    Ok(Json(office.board(branch).await?))
 }
 
 impl Office {
     /// The dispatch board of a branch, now.
-    pub(crate) async fn board(&self, branch: BranchId) -> Result<Vec<BoardRow>, Refusal> {
+    pub(crate) async fn board(&self, branch: BranchId) -> Result<DispatchBoard, Refusal> {
         self.known_branch(&branch)?;
         let (now, organisation) = (self.front.now(), self.front.organisation());
         self.ask(move |models| models.board(&branch, now, &organisation)).await

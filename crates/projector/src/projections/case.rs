@@ -2,7 +2,7 @@
 
 use cuiban_domain::Happened;
 use cuiban_domain::ids::{StaffId, TicketId};
-use cuiban_domain::ticket::{Area, TicketEvent, TicketSummary};
+use cuiban_domain::ticket::{Area, Priority, TicketEvent, TicketSummary};
 
 use crate::projections::clocks;
 use crate::rows::{ClockRow, TicketLifecycle, TicketRow, WorkStage};
@@ -25,6 +25,7 @@ impl TicketRow {
             branch,
             area,
             district,
+            area_overrides_district: _,
             urgency,
             needs_visit,
             service_basis,
@@ -50,6 +51,7 @@ impl TicketRow {
             area,
             district,
             urgency,
+            priority: Priority::of(urgency, customer_level),
             needs_visit,
             service_basis,
             work_order: None,
@@ -83,16 +85,17 @@ impl TicketRow {
         known: Option<Self>,
         happened: Happened,
     ) -> Option<Self> {
-        let TicketEvent::TicketTransferred { to, area, summary, .. } = event else { return None };
+        let TicketEvent::TicketTransferred { to, area, district, summary, .. } = event else { return None };
         let mut row = match known {
             Some(known) => known,
             None => Self::of_summary(ticket, to.clone(), *area, summary, happened),
         };
         let TicketSummary { clocks, responded_at, urgency, needs_visit, kind, .. } = summary.as_ref();
-        (row.branch, row.area, row.district) = (to.clone(), *area, None);
+        (row.branch, row.area, row.district) = (to.clone(), *area, district.clone());
         (row.lifecycle, row.ended_at) = (TicketLifecycle::Open, None);
         (row.responded_at, row.urgency, row.needs_visit, row.kind) =
             (*responded_at, *urgency, *needs_visit, *kind);
+        row.priority = Priority::of(*urgency, row.customer_level);
         row.clocks = clocks.iter().map(ClockRow::from).collect();
         row.cycle = clocks.iter().map(|clock| clock.cycle).max().unwrap_or(1);
         let notices = row.clocks.iter().map(|clock| clock.notices.len()).sum::<usize>();
@@ -129,6 +132,7 @@ impl TicketRow {
             area,
             district: None,
             urgency: summary.urgency,
+            priority: Priority::of(summary.urgency, summary.customer_level),
             needs_visit: summary.needs_visit,
             service_basis: None,
             work_order: None,
@@ -180,14 +184,15 @@ impl TicketRow {
             E::TicketResumed => (self.paused_since, self.pause_reason) = (None, None),
             E::TicketReclassified { kind, urgency, area, needs_visit, .. } => {
                 (self.kind, self.urgency, self.area) = (*kind, *urgency, *area);
+                self.priority = Priority::of(*urgency, self.customer_level);
                 self.needs_visit = *needs_visit;
             }
             E::AreaChanged { area } => self.area = *area,
             E::ServiceBasisCorrected { to, .. } => self.service_basis = Some(*to),
             E::HandlerAssigned { handler } => self.handler = Some(handler.clone()),
             E::TicketReassigned { from, to, .. } => self.pass_on(from, to),
-            E::TicketTransferred { to, area, .. } => {
-                (self.branch, self.area, self.district) = (to.clone(), *area, None);
+            E::TicketTransferred { to, area, district, .. } => {
+                (self.branch, self.area, self.district) = (to.clone(), *area, district.clone());
                 self.begin_work_anew();
                 self.handler = None;
             }

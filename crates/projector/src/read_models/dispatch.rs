@@ -15,35 +15,39 @@ use super::tickets::branches;
 use super::{ReadError, ReadModels};
 use crate::projections::tickets::{Index, OpenByBranch, Overdue, branch_prefix, ticket_key};
 use crate::rows::{
-    BoardRow, ClockStanding, OverdueRow, Page, Paged, Proposal, ProposalReason, TechnicianLoad, TicketRow,
-    WorkStage,
+    BoardRow, ClockStanding, DispatchBoard, OverdueRow, Page, Paged, Proposal, ProposalReason,
+    TechnicianLoad, TicketRow, WorkStage,
 };
 
 impl ReadModels {
     /// The dispatch board (派工板): the open tickets that wait for a visit, or for which a technician is out.
     ///
-    /// Emergencies first, then work carried over (R20), then by remaining time; what is paused comes last.
+    /// Emergencies first (R4), then work carried over (R20), then by remaining time; of two with the same time left the
+    /// one of higher priority. What is paused comes last.
     pub fn board(
         &self,
         branch: &BranchId,
         now: Instant,
         organisation: &Organisation,
-    ) -> Result<Vec<BoardRow>, ReadError> {
+    ) -> Result<DispatchBoard, ReadError> {
         let view = organisation.branch(branch).map_err(|_| ReadError::UnknownBranch(branch.clone()))?;
-        let tickets = self.open_tickets(branch)?;
-        let waits = |row: &&TicketRow| row.needs_visit && row.stage != WorkStage::Fixed;
-        let mut board: Vec<_> = tickets.iter().filter(waits).map(|row| board_row(row, now, &view)).collect();
-        board.sort_by_key(|row| {
-            let group = match row {
-                BoardRow { paused_since: Some(_), .. } => 3,
-                BoardRow { urgency: Urgency::Emergency, .. } => 0,
-                BoardRow { carried_over: true, .. } => 1,
-                _ => 2,
-            };
-            let without_limit = row.remaining_s.is_none();
-            (group, without_limit, row.remaining_s, row.due_at, row.reported_at, row.ticket)
-        });
-        Ok(board)
+        let rows_max = self.shared.config.list_rows_max.max(1);
+        let (mut board, mut left_out) = (Vec::new(), 0);
+        let mut keep_first = |board: &mut Vec<BoardRow>| {
+            board.sort_by_cached_key(pressing);
+            left_out += board.len().saturating_sub(rows_max);
+            board.truncate(rows_max);
+        };
+        self.each_open_ticket(branch, |row| {
+            if row.needs_visit && row.stage != WorkStage::Fixed {
+                board.push(board_row(&row, now, &view));
+            }
+            if board.len() >= rows_max.saturating_mul(2) {
+                keep_first(&mut board);
+            }
+        })?;
+        keep_first(&mut board);
+        Ok(DispatchBoard { data: board, left_out })
     }
 
     /// Broken limits whose debt is open, the oldest due instant first; of one branch or of all.
@@ -51,7 +55,8 @@ impl ReadModels {
         let wanted = Wanted::of(page, &self.shared.config)?;
         self.shared.tickets.query(|rows| {
             let prefixes = branches(rows, branch)?;
-            wanted.page::<Overdue, _>(rows, &prefixes, |entry| {
+            let lists = prefixes.iter().map(|prefix| wanted.under::<Overdue>(rows, prefix));
+            wanted.page(lists.collect(), |entry| {
                 Ok(rows.get::<TicketRow>(&ticket_key(entry.ticket))?.and_then(|row| overdue_row(row, entry)))
             })
         })
@@ -60,15 +65,15 @@ impl ReadModels {
     /// The open visits of a branch by technician (R11); technicians without any are not listed.
     pub fn technician_load(&self, branch: &BranchId) -> Result<Vec<TechnicianLoad>, ReadError> {
         let mut loads = BTreeMap::new();
-        for row in self.open_tickets(branch)? {
+        self.each_open_ticket(branch, |row| {
             let is_out = matches!(row.stage, WorkStage::Dispatched | WorkStage::Arrived);
-            let Some(technician) = row.technician.filter(|_| is_out) else { continue };
+            let Some(technician) = row.technician.filter(|_| is_out) else { return };
             let load: &mut TechnicianLoad = loads
                 .entry(technician.clone())
                 .or_insert_with(|| TechnicianLoad { technician, open_visits: 0, visits: Vec::new() });
             load.open_visits += 1;
             load.visits.extend(row.visit);
-        }
+        })?;
         let mut loads: Vec<_> = loads.into_values().collect();
         loads.iter_mut().for_each(|load| load.visits.sort_by_key(|visit| (visit.from, visit.until)));
         Ok(loads)
@@ -107,18 +112,28 @@ impl ReadModels {
         Ok(proposals)
     }
 
-    /// The open tickets of a branch, at most [`crate::Config::list_rows_max`] of the latest.
-    fn open_tickets(&self, branch: &BranchId) -> Result<Vec<TicketRow>, ReadError> {
-        let limit = self.shared.config.list_rows_max;
+    /// Shows every open ticket of a branch to `see`, the latest call first.
+    fn each_open_ticket(&self, branch: &BranchId, mut see: impl FnMut(TicketRow)) -> Result<(), ReadError> {
         self.shared.tickets.query(|rows| {
-            let entries = rows.walk::<OpenByBranch>(&branch_prefix(branch)).take(limit);
-            let tickets = entries.map(|entry| {
+            for entry in rows.walk::<OpenByBranch>(&branch_prefix(branch)) {
                 let (_, Index(ticket)) = entry?;
-                rows.get::<TicketRow>(&ticket_key(ticket))
-            });
-            tickets.filter_map(Result::transpose).collect()
+                rows.get::<TicketRow>(&ticket_key(ticket))?.into_iter().for_each(&mut see);
+            }
+            Ok(())
         })
     }
+}
+
+/// What comes first on the board: emergencies (R4), carried-over work (R20), the least time left.
+fn pressing(row: &BoardRow) -> impl Ord + use<> {
+    let group = match row {
+        BoardRow { paused_since: Some(_), .. } => 3,
+        BoardRow { urgency: Urgency::Emergency, .. } => 0,
+        BoardRow { carried_over: true, .. } => 1,
+        _ => 2,
+    };
+    let time_left = (row.remaining_s.is_none(), row.remaining_s, row.due_at);
+    (group, time_left, row.priority, row.reported_at, row.ticket)
 }
 
 fn board_row(row: &TicketRow, now: Instant, branch: &BranchView<'_>) -> BoardRow {
@@ -132,6 +147,7 @@ fn board_row(row: &TicketRow, now: Instant, branch: &BranchView<'_>) -> BoardRow
         customer: row.customer.clone(),
         product_model: row.product_model.clone(),
         urgency: row.urgency,
+        priority: row.priority,
         area: row.area,
         district: row.district.clone(),
         stage: row.stage,

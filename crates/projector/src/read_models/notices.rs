@@ -29,7 +29,8 @@ impl ReadModels {
                     known.map(|row| Ok(branch_prefix(&row?.1.0))).collect::<Result<_, StoreError>>()?
                 }
             };
-            wanted.page::<NoticeByBranch, _>(rows, &prefixes, |NoticeByBranch(id)| notice(rows, id))
+            let lists = prefixes.iter().map(|prefix| wanted.under(rows, prefix));
+            wanted.page(lists.collect(), |NoticeByBranch(id)| notice(rows, id))
         })
     }
 

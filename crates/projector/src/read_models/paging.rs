@@ -28,16 +28,15 @@ impl Wanted {
         Ok(Self { after, limit, looked_at_max: config.search_rows_max.max(limit) })
     }
 
-    /// The page of a list that lies under several prefixes, ordered by what the keys have behind them.
+    /// The page of several lists that are one: each is in the order of its places.
     ///
     /// `answer` makes an entry's row; an entry without one is left out.
-    pub(super) fn page<'a, R: Row + 'a, T>(
+    pub(super) fn page<T, R>(
         &self,
-        rows: RowsReader<'a>,
-        prefixes: &[Key],
-        mut answer: impl FnMut(R) -> Result<Option<T>, StoreError>,
-    ) -> Result<Paged<T>, StoreError> {
-        let mut merged = Merged::<R>::begin(rows, prefixes, self.after.as_deref())?;
+        lists: Vec<Walk<'_, T>>,
+        mut answer: impl FnMut(T) -> Result<Option<R>, StoreError>,
+    ) -> Result<Paged<R>, StoreError> {
+        let mut merged = Merged::begin(lists)?;
         let (mut found, mut looked_at) = (Vec::new(), 0);
         let mut last = None;
         while found.len() < self.limit && looked_at < self.looked_at_max {
@@ -49,46 +48,51 @@ impl Wanted {
         let next = if merged.is_at_end() { None } else { last.map(hex::encode) };
         Ok(Paged { rows: found, next })
     }
+
+    /// The rows under a prefix that come after the cursor. A row's place is what its key has behind the prefix.
+    pub(super) fn under<'a, R: Row + 'a>(&self, rows: RowsReader<'a>, prefix: &Key) -> Walk<'a, R> {
+        let prefix_length = prefix.as_bytes().len();
+        let after = self.after.as_ref().map(|after| Key::from_bytes([prefix.as_bytes(), after].concat()));
+        let from = after.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
+        Box::new(rows.walk_from(prefix, from).map(move |row| {
+            let (key, row) = row?;
+            Ok((key.as_bytes().get(prefix_length..).unwrap_or_default().to_vec(), row))
+        }))
+    }
 }
 
-/// A walk through the entries under one prefix.
-type Walk<'a, R> = Box<dyn Iterator<Item = Result<(Key, R), StoreError>> + 'a>;
+/// A walk through a list: each entry with its place.
+pub(super) type Walk<'a, T> = Box<dyn Iterator<Item = Result<(Place, T), StoreError>> + 'a>;
 
 /// Several sorted lists as one.
-struct Merged<'a, R> {
-    lists: Vec<List<'a, R>>,
+struct Merged<'a, T> {
+    lists: Vec<List<'a, T>>,
 }
 
-struct List<'a, R> {
-    rest: Walk<'a, R>,
-    prefix_length: usize,
-    head: Option<(Place, R)>,
+struct List<'a, T> {
+    rest: Walk<'a, T>,
+    head: Option<(Place, T)>,
 }
 
-impl<'a, R: Row + 'a> List<'a, R> {
-    fn advance(&mut self) -> Result<Option<(Place, R)>, StoreError> {
+impl<T> List<'_, T> {
+    fn advance(&mut self) -> Result<Option<(Place, T)>, StoreError> {
         let next = self.rest.next().transpose()?;
-        let place = |key: &Key| key.as_bytes().get(self.prefix_length..).unwrap_or_default().to_vec();
-        Ok(std::mem::replace(&mut self.head, next.map(|(key, row)| (place(&key), row))))
+        Ok(std::mem::replace(&mut self.head, next))
     }
 }
 
-impl<'a, R: Row + 'a> Merged<'a, R> {
-    fn begin(rows: RowsReader<'a>, prefixes: &[Key], after: Option<&[u8]>) -> Result<Self, StoreError> {
-        let mut lists = Vec::with_capacity(prefixes.len());
-        for prefix in prefixes {
-            let prefix_length = prefix.as_bytes().len();
-            let after = after.map(|after| Key::from_bytes([prefix.as_bytes(), after].concat()));
-            let bound = after.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
-            let mut list = List { rest: Box::new(rows.walk_from(prefix, bound)), prefix_length, head: None };
+impl<'a, T> Merged<'a, T> {
+    fn begin(walks: Vec<Walk<'a, T>>) -> Result<Self, StoreError> {
+        let begin = |rest| {
+            let mut list = List { rest, head: None };
             list.advance()?;
-            lists.push(list);
-        }
-        Ok(Self { lists })
+            Ok(list)
+        };
+        Ok(Self { lists: walks.into_iter().map(begin).collect::<Result<_, StoreError>>()? })
     }
 
-    fn next(&mut self) -> Result<Option<(Place, R)>, StoreError> {
-        let place = |list: &List<'a, R>| list.head.as_ref().map(|(place, _)| place.clone());
+    fn next(&mut self) -> Result<Option<(Place, T)>, StoreError> {
+        let place = |list: &List<'a, T>| list.head.as_ref().map(|(place, _)| place.clone());
         let with_head = self.lists.iter_mut().filter(|list| list.head.is_some());
         let first = with_head.min_by(|one, other| place(one).cmp(&place(other)));
         first.map_or(Ok(None), List::advance)

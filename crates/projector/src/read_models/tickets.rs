@@ -20,7 +20,8 @@ use crate::projections::tickets::{
 };
 use crate::projections::timelines::{Sheet, TimelineRecord, timeline_prefix};
 use crate::rows::{
-    Page, Paged, RegisterLine, TicketFilter, TicketLifecycle, TicketRow, TimelineEntry, TimelineEvent,
+    Page, Paged, RegisterLine, RepairRegister, TicketFilter, TicketLifecycle, TicketRow, TimelineEntry,
+    TimelineEvent,
 };
 use crate::rows_reader::RowsReader;
 use crate::{Key, StoreError};
@@ -66,13 +67,17 @@ impl ReadModels {
             let row =
                 |ticket: TicketId| Ok(rows.get::<TicketRow>(&ticket_key(ticket))?.filter(|row| fits(row)));
             if let Some(phone) = &filter.phone {
-                return wanted.page::<ByPhone, _>(rows, &[phone_prefix(phone)], |Index(ticket)| row(ticket));
+                let calls = wanted.under::<ByPhone>(rows, &phone_prefix(phone));
+                return wanted.page(vec![calls], |Index(ticket)| row(ticket));
             }
             let prefixes = branches(rows, filter.branch.as_ref())?;
+            let prefixes = prefixes.iter();
             if filter.open_only {
-                wanted.page::<OpenByBranch, _>(rows, &prefixes, |Index(ticket)| row(ticket))
+                let lists = prefixes.map(|prefix| wanted.under::<OpenByBranch>(rows, prefix));
+                wanted.page(lists.collect(), |Index(ticket)| row(ticket))
             } else {
-                wanted.page::<ByBranch, _>(rows, &prefixes, |Index(ticket)| row(ticket))
+                let lists = prefixes.map(|prefix| wanted.under::<ByBranch>(rows, prefix));
+                wanted.page(lists.collect(), |Index(ticket)| row(ticket))
             }
         })
     }
@@ -109,18 +114,25 @@ impl ReadModels {
     }
 
     /// The repair register (叫修登记簿) of a branch and a day of its zone, by number.
-    pub fn repair_register(&self, branch: &BranchId, day: NaiveDate) -> Result<Vec<RegisterLine>, ReadError> {
-        let (prefix, limit) = (day_prefix(branch, day), self.shared.config.list_rows_max);
-        self.shared.tickets.query(|rows| {
-            let mut lines = Vec::new();
-            for (_, Listed(ticket)) in rows.scan(&prefix, None, limit)? {
-                lines.extend(rows.get::<TicketRow>(&ticket_key(ticket))?.as_ref().map(line_of));
-            }
-            let left = rows.scan::<RegisterLine>(&prefix, None, limit)?;
-            lines.extend(left.into_iter().map(|(_, line)| line));
-            lines.sort_by(|one, other| (&one.number, one.ticket).cmp(&(&other.number, other.ticket)));
-            Ok(lines)
-        })
+    pub fn repair_register(
+        &self,
+        branch: &BranchId,
+        day: NaiveDate,
+        page: &Page,
+    ) -> Result<RepairRegister, ReadError> {
+        let (prefix, wanted) = (day_prefix(branch, day), Wanted::of(page, &self.shared.config)?);
+        let Paged { rows, next } = self.shared.tickets.query(|rows| {
+            let listed = wanted.under(rows, &prefix).map(|entry| {
+                let (place, Listed(ticket)) = entry?;
+                Ok((place, rows.get::<TicketRow>(&ticket_key(ticket))?.as_ref().map(line_of)))
+            });
+            let left = wanted.under::<RegisterLine>(rows, &prefix).map(|entry| {
+                let (place, line) = entry?;
+                Ok((place, Some(line)))
+            });
+            wanted.page(vec![Box::new(listed), Box::new(left)], Ok)
+        })?;
+        Ok(RepairRegister { branch: branch.clone(), day, data: rows, next_cursor: next })
     }
 }
 

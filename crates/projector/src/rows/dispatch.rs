@@ -7,7 +7,7 @@ use cuiban_domain::ids::{BranchId, Number, StaffId, TicketId};
 use cuiban_domain::people::Customer;
 use cuiban_domain::sla::{ClockKind, Limit};
 use cuiban_domain::text::Name;
-use cuiban_domain::ticket::{Area, PauseReason, TicketKind, Urgency, VisitWindow};
+use cuiban_domain::ticket::{Area, PauseReason, Priority, TicketKind, Urgency, VisitWindow};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -29,6 +29,8 @@ pub struct BoardRow {
     pub product_model: Name,
     /// How urgent.
     pub urgency: Urgency,
+    /// 优先级: tells which of two with the same time left comes first (R4).
+    pub priority: Priority,
     /// Urban or suburban.
     pub area: Area,
     /// The branch's district.
@@ -63,6 +65,15 @@ pub struct BoardRow {
     pub notices_count: u32,
     /// An earlier call about the same thing, perhaps (R5).
     pub possible_duplicate_of: Option<TicketId>,
+}
+
+/// The dispatch board (派工板) of a branch, now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DispatchBoard {
+    /// The tickets, what is most pressing first.
+    pub data: Vec<BoardRow>,
+    /// How many less pressing ones the board has no room for ([`crate::Config::list_rows_max`]).
+    pub left_out: usize,
 }
 
 impl BoardRow {

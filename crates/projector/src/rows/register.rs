@@ -27,6 +27,20 @@ pub enum StruckOff {
     Transferred,
 }
 
+/// The repair register (叫修登记簿) of a branch and a day (R11), or a part of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RepairRegister {
+    /// The branch whose register it is.
+    pub branch: BranchId,
+    /// The day of the calls in the branch's zone.
+    #[schema(value_type = String, format = Date)]
+    pub day: NaiveDate,
+    /// The lines, by number.
+    pub data: Vec<RegisterLine>,
+    /// Where the next part begins; none at the day's end.
+    pub next_cursor: Option<String>,
+}
+
 /// One line: a repair call of one branch and day (R11).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RegisterLine {

@@ -7,7 +7,7 @@ use cuiban_domain::people::Customer;
 use cuiban_domain::sla::ClockKind;
 use cuiban_domain::text::{Name, Note};
 use cuiban_domain::ticket::{
-    Area, Channel, CustomerLevel, PauseReason, ServiceBasis, TicketKind, Urgency, VisitWindow,
+    Area, Channel, CustomerLevel, PauseReason, Priority, ServiceBasis, TicketKind, Urgency, VisitWindow,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -82,6 +82,8 @@ pub struct TicketRow {
     pub district: Option<Name>,
     /// How urgent.
     pub urgency: Urgency,
+    /// 优先级: what urgency and the customer's level give (R4).
+    pub priority: Priority,
     /// Whether a technician has to come.
     pub needs_visit: bool,
     /// Who pays, for repairs (R10); none when it came with a transfer.

@@ -26,8 +26,12 @@ struct Asked {
 
 impl Asked {
     async fn of(history: &History) -> Self {
+        Self::within(history, Config::default()).await
+    }
+
+    async fn within(history: &History, config: Config) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let config = Config { store: small(), ..Config::default() };
+        let config = Config { store: small(), ..config };
         let log = std::sync::Arc::new(history.log.clone());
         let projector =
             Projector::start(log, &dir.path().join("models"), Filter::everything(), config).await.unwrap();
@@ -192,8 +196,12 @@ async fn r11_the_register_lists_a_branchs_calls_by_the_day_of_its_own_zone() {
     let asked = Asked::of(&history).await;
     let models = asked.models();
     let tickets = |id: &str, on| {
-        let lines = models.repair_register(&branch(id), on).unwrap();
+        let lines = models.repair_register(&branch(id), on, &Page::default()).unwrap().data;
         lines.iter().map(|line| line.ticket).collect::<Vec<_>>()
+    };
+    let first = |id: &str, on| {
+        let page = Page { after: None, limit: 1 };
+        models.repair_register(&branch(id), on, &page).unwrap().data.swap_remove(0)
     };
     assert_eq!(tickets("B0", day(16)), [here]);
     assert_eq!(tickets("B2", day(15)), [there]);
@@ -208,13 +216,13 @@ async fn r11_the_register_lists_a_branchs_calls_by_the_day_of_its_own_zone() {
         TransferTicket { to: branch("B1"), area: None, district: None, reason: "搬迁".parse().unwrap() };
     history.tell(there, moved).await;
     asked.see_all_of(&history).await;
-    let line = &models.repair_register(&branch("B0"), day(16)).unwrap()[0];
+    let line = first("B0", day(16));
     assert_eq!((line.struck_off, line.struck_off_at), (Some(StruckOff::FixedOnSite), Some(history.now())));
-    assert_eq!((&line.technician, line.arrived_at), (&Some(staff("B0-t0")), Some(history.now())));
-    let left = &models.repair_register(&branch("B2"), day(15)).unwrap()[0];
+    assert_eq!((line.technician, line.arrived_at), (Some(staff("B0-t0")), Some(history.now())));
+    let left = first("B2", day(15));
     assert_eq!(left.struck_off, Some(StruckOff::Transferred));
     // The same call, on the day that it had at the new branch.
-    let arrived = &models.repair_register(&branch("B1"), day(16)).unwrap()[0];
+    let arrived = first("B1", day(16));
     assert_eq!((arrived.ticket, arrived.struck_off), (there, None));
 }
 
@@ -240,7 +248,7 @@ async fn r20_the_board_has_emergencies_then_carried_over_work_then_the_least_tim
     let asked = Asked::of(&history).await;
     let models = asked.models();
     let organisation = history.organisation();
-    let board = models.board(&branch("B0"), history.now(), &organisation).unwrap();
+    let board = models.board(&branch("B0"), history.now(), &organisation).unwrap().data;
     let order: Vec<_> = board.iter().map(|row| row.ticket).collect();
     assert_eq!(order, [emergency, yesterday, yesterday_sent, in_the_evening, suburban, paused]);
     let row = |ticket| board.iter().find(|row| row.ticket == ticket).unwrap();
@@ -256,12 +264,58 @@ async fn r20_the_board_has_emergencies_then_carried_over_work_then_the_least_tim
     history.tell(yesterday_sent, ArriveAtCustomer {}).await;
     history.tell(yesterday, CancelTicket { reason: "不需要".parse().unwrap() }).await;
     asked.see_all_of(&history).await;
-    let board = models.board(&branch("B0"), history.now(), &organisation).unwrap();
+    let board = models.board(&branch("B0"), history.now(), &organisation).unwrap().data;
     let order: Vec<_> = board.iter().map(|row| row.ticket).collect();
     // With the technician there, nothing runs any more.
     assert_eq!(order, [emergency, in_the_evening, suburban, yesterday_sent, paused]);
     let unknown = models.board(&branch("B9"), history.now(), &organisation);
     assert!(matches!(unknown, Err(ReadError::UnknownBranch(_))));
+}
+
+#[tokio::test]
+async fn r11_a_busy_day_of_the_register_is_read_in_parts_each_line_once() {
+    let mut history = History::office(80).await;
+    let mut tickets = Vec::new();
+    for call in 0..7 {
+        tickets.push(history.register(call_from(call)).await);
+    }
+    let away =
+        TransferTicket { to: branch("B1"), area: None, district: None, reason: "搬迁".parse().unwrap() };
+    history.tell(tickets[2], away).await;
+    let asked = Asked::of(&history).await;
+    let (day, mut page, mut seen) =
+        (NaiveDate::from_ymd_opt(2026, 11, 16).unwrap(), Page { after: None, limit: 3 }, Vec::new());
+    loop {
+        let part = asked.models().repair_register(&branch("B0"), day, &page).unwrap();
+        assert!(part.data.len() <= 3 && (part.branch, part.day) == (branch("B0"), day));
+        seen.extend(part.data.into_iter().map(|line| (line.ticket, line.struck_off)));
+        page.after = part.next_cursor;
+        if page.after.is_none() {
+            break;
+        }
+    }
+    let moved = |(at, ticket): (usize, &TicketId)| (*ticket, (at == 2).then_some(StruckOff::Transferred));
+    assert_eq!(seen, tickets.iter().enumerate().map(moved).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn r4_r20_a_board_without_room_for_all_shows_the_most_pressing_and_says_how_many_it_left_out() {
+    let mut history = History::office(81).await;
+    let oldest = history.register(call_from(0)).await;
+    history.clock.advance_by(Duration::from_secs(1));
+    let mut rest = Vec::new();
+    for call in 1..8 {
+        rest.push(history.register(call_from(call)).await);
+    }
+    // Called in the same instant as the others, with the same time left.
+    let important = RegisterTicket { customer_level: CustomerLevel::Important, ..call_from(8) };
+    let important = history.register(important).await;
+    let asked = Asked::within(&history, Config { list_rows_max: 3, ..Config::default() }).await;
+    let board = asked.models().board(&branch("B0"), history.now(), &history.organisation()).unwrap();
+    let order: Vec<_> = board.data.iter().map(|row| row.ticket).collect();
+    assert_eq!((order.len(), board.left_out), (3, 6));
+    assert_eq!(order[..2], [oldest, important]);
+    assert_eq!(board.data[1].priority, Priority::Medium);
 }
 
 fn first_notice(clock: ClockKind) -> Notice {
@@ -384,7 +438,7 @@ async fn rows_come_back_equal_from_json() {
     round_trip(&models.open_clocks().unwrap().collect::<Result<Vec<_>, _>>().unwrap());
     let organisation = history.organisation();
     for id in BRANCHES {
-        round_trip(&models.board(&branch(id), history.now(), &organisation).unwrap());
+        round_trip(&models.board(&branch(id), history.now(), &organisation).unwrap().data);
     }
     history.tickets.iter().for_each(|ticket| round_trip(&models.timeline(*ticket).unwrap()));
 }
