@@ -1,6 +1,5 @@
 //! The notifier in the background: the outbox that follows the log, and one loop for each channel.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +9,7 @@ use cuiban_domain::ids::BranchId;
 use cuiban_domain::ticket::Ticket;
 use cuiban_domain::{Aggregate, Class};
 use cuiban_event_log::{EventLog, Filter, InvalidToken, Pattern, Position, Token};
-use cuiban_projector::{Model, Progress, ReadError, Runner, Store, StoreError};
+use cuiban_projector::{Model, Progress, ReadError, Runner, Store, StoreError, StorePlace};
 use serde::Serialize;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -62,7 +61,7 @@ pub enum StartError {
 }
 
 impl Notifier {
-    /// Starts serving these channels from the log, with the outbox kept in `store_dir`. Alerts go out as soon as the
+    /// Starts serving these channels from the log, with the outbox kept at this place. Alerts go out as soon as the
     /// outbox has caught up.
     ///
     /// Any number of notifiers may run over one log, each with a store of its own: an alert may then go out more than
@@ -70,7 +69,7 @@ impl Notifier {
     pub async fn start(
         handlers: Arc<Handlers>,
         log: Arc<dyn EventLog>,
-        store_dir: &Path,
+        place: impl Into<StorePlace>,
         outlets: Vec<Outlet>,
         config: Config,
     ) -> Result<Self, StartError> {
@@ -81,7 +80,7 @@ impl Notifier {
             since: outlet.delivery.since,
         };
         let fold = OutboxFold { channels: outlets.iter().map(addressed).collect() };
-        let (store, model) = open(store_dir, fold, &config).await?;
+        let (store, model) = open(&place.into(), fold, &config).await?;
         let projector = cuiban_projector::Config { store: config.store.clone(), ..Default::default() };
         let runner = Runner::start(log, filter, &store, model.clone(), projector);
         let outbox = Outbox::new(model, runner.progress());
@@ -135,13 +134,13 @@ impl Notifier {
 /// Opens the outbox, again after a pause while the disk does not let us: what a process before us had open, or we
 /// ourselves a moment ago, may still be closing.
 async fn open(
-    dir: &Path,
+    place: &StorePlace,
     fold: OutboxFold,
     config: &Config,
 ) -> Result<(Store, Model<OutboxFold>), StoreError> {
     let mut retries = 0;
     loop {
-        match open_once(dir, fold.clone(), config).await {
+        match open_once(place, fold.clone(), config).await {
             Err(StoreError::Unavailable { .. }) if retries < config.open_retries_max => retries += 1,
             opened => return opened,
         }
@@ -151,19 +150,21 @@ async fn open(
 
 /// Opening checks every row, so it is kept off the runtime's threads.
 async fn open_once(
-    dir: &Path,
+    place: &StorePlace,
     fold: OutboxFold,
     config: &Config,
 ) -> Result<(Store, Model<OutboxFold>), StoreError> {
-    let (dir, limits) = (dir.to_owned(), config.store.clone());
-    let opened = tokio::task::spawn_blocking(move || {
-        let store = Store::open_with(dir, limits)?;
+    let (here, limits) = (place.clone(), config.store.clone());
+    let opened = place.run(move || {
+        let store = Store::open_with(here, limits)?;
         let model = Model::open(&store, fold)?;
         Ok((store, model))
     });
     match opened.await {
         Ok(opened) => opened,
-        Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+        Err(gone) => {
+            Err(StoreError::Damaged { detail: format!("the task that opens the outbox is gone: {gone}") })
+        }
     }
 }
 

@@ -197,7 +197,7 @@ impl Follower {
     fn begin_folding(&self, batch: Batch) -> Folding {
         let Batch { commits, caught_up } = batch;
         let (models, position) = (self.models.clone(), commits.last().map(|commit| commit.position));
-        let task = tokio::task::spawn_blocking(move || apply_to_all(&models, commits, caught_up));
+        let task = self.store.place().run(move || apply_to_all(&models, commits, caught_up));
         Folding { task, folded: Folded { position, caught_up } }
     }
 
@@ -234,7 +234,7 @@ impl Follower {
             }
             Ok::<_, StoreError>(from.unwrap_or(Position::START))
         };
-        Ok(tokio::task::spawn_blocking(begin).await.map_err(Interrupted::Task)??)
+        Ok(self.store.place().run(begin).await.map_err(Interrupted::Task)??)
     }
 
     /// Whether the log still ends before the models' cursors when it is asked again.

@@ -58,5 +58,7 @@ pub use rows::{
 pub use rows_reader::RowsReader;
 pub use runner::Runner;
 pub use scope::{HandOver, Scope};
-pub use store::{Quarantined, Store, StoreError};
+pub use store::{
+    MemoryDisk, MemorySnapshot, Quarantined, Store, StoreError, StorePlace, WriteFault, WriteFaults,
+};
 pub use view::View;

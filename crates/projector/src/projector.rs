@@ -1,13 +1,12 @@
 //! All read models of one process: one store, one subscription, each commit decoded once.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use cuiban_event_log::{EventLog, Filter, Position};
 use tokio::sync::watch;
 
 use crate::runner::FollowTask;
-use crate::store::Store;
+use crate::store::{Store, StorePlace};
 use crate::{Config, ReadModels, Scope, StoreError};
 
 /// How far following the log has come.
@@ -30,18 +29,18 @@ pub struct Projector {
 }
 
 impl Projector {
-    /// Opens the store in `store_dir` and follows the log from where it is. Returns without waiting for the models:
+    /// Opens the store at this place and follows the log from where it is. Returns without waiting for the models:
     /// queries answer [`crate::ReadError::NotReady`] until they can be answered rightly.
     ///
     /// A store that another process holds is refused; a damaged one is put aside and built anew.
     pub async fn start(
         log: Arc<dyn EventLog>,
-        store_dir: &Path,
+        place: impl Into<StorePlace>,
         filter: Filter,
         config: Config,
     ) -> Result<Self, StoreError> {
-        let (dir, store_config) = (store_dir.to_owned(), config.store.clone());
-        let opening = tokio::task::spawn_blocking(move || Store::open_with(dir, store_config));
+        let (place, store_config) = (place.into(), config.store.clone());
+        let opening = place.clone().run(move || Store::open_with(place, store_config));
         let gone = |_| StoreError::Damaged { detail: "the task that opens the store is gone".to_owned() };
         let store = opening.await.map_err(gone)??;
         let (told, progress) = watch::channel(Progress::default());
@@ -64,7 +63,7 @@ impl Projector {
     pub async fn stop(self) {
         let Self { store, models, task } = self;
         task.stop().await;
-        let closing = tokio::task::spawn_blocking(move || {
+        let closing = store.place().run(move || {
             if let Err(error) = store.flush() {
                 tracing::warn!(
                     error = crate::store::chain(&error),

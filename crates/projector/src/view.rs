@@ -10,7 +10,7 @@ use crate::codec;
 use crate::key::Key;
 use crate::projection::Row;
 use crate::scope::Scope;
-use crate::store::{StoreError, Tree, row_digest};
+use crate::store::{StoreError, Tree, WriteBatch, row_digest};
 
 /// The rows of one model while a commit is folded.
 #[derive(Debug)]
@@ -42,7 +42,7 @@ struct Entry {
 #[derive(Debug, Default)]
 pub(crate) struct Changes {
     /// The batch for the store.
-    pub(crate) batch: sled::Batch,
+    pub(crate) batch: WriteBatch,
     /// What it adds to the sum of all rows' digests, modulo 2^64.
     pub(crate) digest_change: u64,
     /// How many rows it adds, less those that it removes.

@@ -1,6 +1,5 @@
 //! The watchdog in the background: two loops, each from a cursor of its own, each begun again when it fails.
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +10,7 @@ use cuiban_domain::ids::BranchId;
 use cuiban_domain::organisation::{Branch, Company};
 use cuiban_domain::ticket::Ticket;
 use cuiban_event_log::{EventLog, Filter, Pattern, Subscription, Token};
-use cuiban_projector::{Incoming, Key, Model, OpenClock, OpenClocks, Store};
+use cuiban_projector::{Incoming, Key, Model, OpenClock, OpenClocks, Store, StorePlace};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -43,19 +42,25 @@ pub struct Watchdog {
 }
 
 impl Watchdog {
-    /// Starts watching; its read models are kept in `dir`.
-    pub fn start(handlers: Arc<Handlers>, log: Arc<dyn EventLog>, dir: &Path, config: Config) -> Self {
+    /// Starts watching; its read models are kept at this place.
+    pub fn start(
+        handlers: Arc<Handlers>,
+        log: Arc<dyn EventLog>,
+        place: impl Into<StorePlace>,
+        config: Config,
+    ) -> Self {
+        let place = place.into();
         let stop = CancellationToken::new();
         let (told, status) = watch::channel(Status::default());
         let parts = Parts { handlers, log, config, stop: stop.clone() };
         let expediting =
-            tokio::spawn(again_and_again(parts.clone(), dir.join("clocks"), move |parts, dir| {
+            tokio::spawn(again_and_again(parts.clone(), place.join("clocks"), move |parts, place| {
                 let told = told.clone();
-                async move { expedite(&parts, &dir, &told).await }
+                async move { expedite(&parts, place, &told).await }
             }));
         let succession =
-            tokio::spawn(again_and_again(parts, dir.join("ownership"), |parts, dir| async move {
-                succeed(&parts, &dir).await
+            tokio::spawn(again_and_again(parts, place.join("ownership"), |parts, place| async move {
+                succeed(&parts, place).await
             }));
         Self { stop, tasks: vec![expediting, succession], status }
     }
@@ -85,14 +90,14 @@ struct Parts {
 }
 
 /// Runs a loop until it is stopped; what fails is said, and begun again after a pause.
-async fn again_and_again<F, R>(parts: Parts, dir: PathBuf, run: F)
+async fn again_and_again<F, R>(parts: Parts, place: StorePlace, run: F)
 where
-    F: Fn(Parts, PathBuf) -> R,
+    F: Fn(Parts, StorePlace) -> R,
     R: Future<Output = Result<(), WatchError>>,
 {
     while !parts.stop.is_cancelled() {
-        if let Err(error) = run(parts.clone(), dir.clone()).await {
-            tracing::error!(error = &error as &dyn std::error::Error, dir = %dir.display(), "the watchdog begins again");
+        if let Err(error) = run(parts.clone(), place.clone()).await {
+            tracing::error!(error = &error as &dyn std::error::Error, %place, "the watchdog begins again");
             tokio::select! {
                 () = parts.stop.cancelled() => {}
                 () = tokio::time::sleep(parts.config.retry_delay()) => {}
@@ -102,8 +107,8 @@ where
 }
 
 /// The 催办 loop: wakes for commits and for the earliest due instant.
-async fn expedite(parts: &Parts, dir: &Path, told: &watch::Sender<Status>) -> Result<(), WatchError> {
-    let store = Store::open(dir)?;
+async fn expedite(parts: &Parts, place: StorePlace, told: &watch::Sender<Status>) -> Result<(), WatchError> {
+    let store = Store::open(place)?;
     let model = Model::open(&store, OpenClocks)?;
     let mut index = DeadlineIndex::default();
     let cursor = model.cursor()?;
@@ -196,8 +201,8 @@ fn status(expediting: &Expediting, guard: &ClockGuard, caught_up: bool) -> Statu
 }
 
 /// The succession's loop: one commit after the other, each drawn from before the cursor passes it.
-async fn succeed(parts: &Parts, dir: &Path) -> Result<(), WatchError> {
-    let store = Store::open(dir)?;
+async fn succeed(parts: &Parts, place: StorePlace) -> Result<(), WatchError> {
+    let store = Store::open(place)?;
     let succession = Succession::new(parts.handlers.clone(), Model::open(&store, Ownership)?);
     let mut subscription = parts.log.subscribe(watched(), succession.model().cursor()?).await?;
     while let Some(batch) = next_or_stop(parts, &mut subscription).await {

@@ -10,14 +10,27 @@ use sled::IVec;
 
 use super::bounded::caught;
 use super::directory::Directory;
-use super::{StoreError, bounded};
+use super::memory::{MemoryDatabase, MemoryDisk, MemoryTree};
+use super::{StoreError, WriteBatch, bounded};
 use crate::StoreConfig;
 
-/// An open database. Closed on a thread of its own: a damaged one may hang while it is closed.
+/// An open database.
 #[derive(Debug)]
 pub(crate) struct Opened {
     /// Counted up with each replacement.
     pub(crate) generation: u64,
+    database: Database,
+}
+
+#[derive(Debug)]
+enum Database {
+    Sled(SledDatabase),
+    Memory(MemoryDatabase),
+}
+
+/// Closed on a thread of its own: a damaged one may hang while it is closed.
+#[derive(Debug)]
+struct SledDatabase {
     db: Option<sled::Db>,
     close_wait: Duration,
     /// Keeps the directory locked until the database is closed.
@@ -26,7 +39,7 @@ pub(crate) struct Opened {
 
 impl Opened {
     /// Opens or makes the database in `path`.
-    pub(crate) fn open(
+    pub(super) fn open(
         path: &Path,
         generation: u64,
         directory: Arc<Directory>,
@@ -43,38 +56,70 @@ impl Opened {
             sled_config.open().map_err(|error| StoreError::sled(attempted, error))
         })?;
         let close_wait = Duration::from_millis(config.close_wait_ms);
-        Ok(Self { generation, db: Some(db), close_wait, _directory: directory })
+        let database = SledDatabase { db: Some(db), close_wait, _directory: directory };
+        Ok(Self { generation, database: Database::Sled(database) })
     }
 
-    fn db(&self) -> Result<&sled::Db, StoreError> {
-        // Taken only in `drop`.
-        self.db.as_ref().ok_or_else(|| StoreError::damaged("the store is closed"))
+    /// Opens or makes the database of this name in memory.
+    pub(super) fn open_in_memory(disk: &MemoryDisk, name: &str, generation: u64) -> Result<Self, StoreError> {
+        Ok(Self { generation, database: Database::Memory(disk.open(name)?) })
     }
 
     /// The tree of this name, made if it is not there.
     pub(crate) fn tree(self: &Arc<Self>, name: &str) -> Result<Tree, StoreError> {
-        let tree = guarded("open a tree", || self.db()?.open_tree(name).map_err(damage("open a tree")))?;
-        Ok(Tree { tree, opened: self.clone() })
+        let rows = match &self.database {
+            Database::Sled(sled) => Rows::Sled(guarded("open a tree", |attempted| {
+                sled.db()?.open_tree(name).map_err(damage(attempted))
+            })?),
+            Database::Memory(memory) => Rows::Memory(memory.tree(name)?),
+        };
+        Ok(Tree { rows, opened: self.clone() })
     }
 
     /// The names of all trees.
     pub(crate) fn tree_names(&self) -> Result<Vec<String>, StoreError> {
-        let names = guarded("list the trees", || Ok(self.db()?.tree_names()))?;
+        let sled = match &self.database {
+            Database::Sled(sled) => sled,
+            Database::Memory(memory) => return memory.tree_names(),
+        };
+        let names = guarded("list the trees", |_| Ok(sled.db()?.tree_names()))?;
         Ok(names.iter().map(|name| String::from_utf8_lossy(name).into_owned()).collect())
     }
 
     /// Removes a tree. Nobody may be reading it.
     pub(crate) fn drop_tree(&self, name: &str) -> Result<(), StoreError> {
-        guarded("drop a tree", || self.db()?.drop_tree(name).map_err(damage("drop a tree"))).map(drop)
+        match &self.database {
+            Database::Sled(sled) => guarded("drop a tree", |attempted| {
+                sled.db()?.drop_tree(name).map(drop).map_err(damage(attempted))
+            }),
+            Database::Memory(memory) => memory.drop_tree(name),
+        }
     }
 
     /// Returns when everything written is on the disk.
     pub(crate) fn flush(&self) -> Result<(), StoreError> {
-        guarded("sync the store", || self.db()?.flush().map_err(damage("sync the store"))).map(drop)
+        match &self.database {
+            Database::Sled(sled) => {
+                guarded("sync the store", |attempted| sled.db()?.flush().map(drop).map_err(damage(attempted)))
+            }
+            Database::Memory(_) => Ok(()),
+        }
+    }
+
+    /// Whether reading can neither hang nor panic.
+    pub(crate) fn is_in_memory(&self) -> bool {
+        matches!(self.database, Database::Memory(_))
     }
 }
 
-impl Drop for Opened {
+impl SledDatabase {
+    fn db(&self) -> Result<&sled::Db, StoreError> {
+        // Taken only in `drop`.
+        self.db.as_ref().ok_or_else(|| StoreError::damaged("the store is closed"))
+    }
+}
+
+impl Drop for SledDatabase {
     fn drop(&mut self) {
         let Some(db) = self.db.take() else { return };
         let (done, closed) = sync_channel(1);
@@ -95,8 +140,14 @@ impl Drop for Opened {
 /// One tree of an open database. The fields' order matters: the tree goes before the database.
 #[derive(Clone, Debug)]
 pub(crate) struct Tree {
-    tree: sled::Tree,
+    rows: Rows,
     pub(crate) opened: Arc<Opened>,
+}
+
+#[derive(Clone, Debug)]
+enum Rows {
+    Sled(sled::Tree),
+    Memory(MemoryTree),
 }
 
 /// A stored row.
@@ -104,7 +155,10 @@ pub(crate) type StoredRow = (IVec, IVec);
 
 impl Tree {
     pub(crate) fn get(&self, key: &[u8]) -> Result<Option<IVec>, StoreError> {
-        guarded("read a row", || self.tree.get(key).map_err(damage("read a row")))
+        match &self.rows {
+            Rows::Sled(tree) => guarded("read a row", |attempted| tree.get(key).map_err(damage(attempted))),
+            Rows::Memory(tree) => tree.get(key),
+        }
     }
 
     /// All rows at or after `key`, in order. After an error there is nothing more.
@@ -114,27 +168,57 @@ impl Tree {
 
     /// All rows within these bounds, in order. After an error there is nothing more.
     pub(crate) fn range(&self, bounds: (Bound<Vec<u8>>, Bound<Vec<u8>>)) -> Range {
-        Range { rows: Some(self.tree.range(bounds)), _opened: self.opened.clone() }
+        let rows = match &self.rows {
+            Rows::Sled(tree) => Walk::Sled(tree.range(bounds)),
+            Rows::Memory(tree) => Walk::Memory(tree.clone(), bounds),
+        };
+        Range { rows: Some(rows), _opened: self.opened.clone() }
     }
 
     /// Applies all of a batch, or after a crash none of it.
-    pub(crate) fn apply(&self, batch: sled::Batch) -> Result<(), StoreError> {
-        guarded("write a batch", || self.tree.apply_batch(batch).map_err(damage("write a batch")))
+    pub(crate) fn apply(&self, batch: WriteBatch) -> Result<(), StoreError> {
+        match &self.rows {
+            Rows::Sled(tree) => guarded("write a batch", |attempted| {
+                tree.apply_batch(batch.into()).map_err(damage(attempted))
+            }),
+            Rows::Memory(tree) => tree.apply(batch),
+        }
     }
 }
 
 /// A walk through a tree.
 pub(crate) struct Range {
-    rows: Option<sled::Iter>,
+    rows: Option<Walk>,
     _opened: Arc<Opened>,
+}
+
+enum Walk {
+    Sled(sled::Iter),
+    Memory(MemoryTree, (Bound<Vec<u8>>, Bound<Vec<u8>>)),
+}
+
+impl Walk {
+    fn next(&mut self) -> Result<Option<StoredRow>, StoreError> {
+        match self {
+            Self::Sled(rows) => {
+                guarded("read the rows", |attempted| rows.next().transpose().map_err(damage(attempted)))
+            }
+            Self::Memory(tree, (from, until)) => {
+                let row = tree.first((from.as_ref(), until.as_ref()))?;
+                if let Some((key, _)) = &row {
+                    *from = Bound::Excluded(key.to_vec());
+                }
+                Ok(row)
+            }
+        }
+    }
 }
 
 impl Iterator for Range {
     type Item = Result<StoredRow, StoreError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let rows = self.rows.as_mut()?;
-        let next = guarded("read the rows", || rows.next().transpose().map_err(damage("read the rows")));
+        let next = self.rows.as_mut()?.next();
         if next.is_err() {
             self.rows = None;
         }
@@ -148,7 +232,7 @@ fn damage(attempted: &'static str) -> impl FnOnce(sled::Error) -> StoreError {
 
 fn guarded<T>(
     attempted: &'static str,
-    call: impl FnOnce() -> Result<T, StoreError>,
+    call: impl FnOnce(&'static str) -> Result<T, StoreError>,
 ) -> Result<T, StoreError> {
-    caught(attempted, call)
+    caught(attempted, || call(attempted))
 }

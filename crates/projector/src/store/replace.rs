@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
 use super::directory::Directory;
-use super::{Opened, StoreError};
+use super::{MemoryDisk, Opened, StoreError, StorePlace};
 use crate::StoreConfig;
 
 /// A directory of read models, open for this process alone. Clones share it.
@@ -29,8 +29,15 @@ struct Inner {
     state: Mutex<State>,
     /// The generation of the database in use, counted up with each replacement.
     generation: watch::Sender<u64>,
-    directory: Arc<Directory>,
+    home: Home,
     config: StoreConfig,
+}
+
+/// Where the databases of a store are opened and put aside.
+#[derive(Debug)]
+enum Home {
+    Directory(Arc<Directory>),
+    Memory(MemoryDisk, String),
 }
 
 #[derive(Debug, Default)]
@@ -45,25 +52,38 @@ impl Store {
     /// What [`Self::generations`] tells while no database is open.
     pub(crate) const NO_GENERATION: u64 = 0;
 
-    /// Opens the store in `dir`, an empty one if there is none. A damaged one is put aside to `<dir>.damaged-<n>`,
-    /// and an empty one takes its place: see [`Self::quarantined`].
-    pub fn open(dir: impl AsRef<Path>) -> Result<Self, StoreError> {
-        Self::open_with(dir, StoreConfig::default())
+    /// Opens the store at this place, an empty one if there is none. A damaged one is put aside to
+    /// `<place>.damaged-<n>`, and an empty one takes its place: see [`Self::quarantined`].
+    pub fn open(place: impl Into<StorePlace>) -> Result<Self, StoreError> {
+        Self::open_with(place, StoreConfig::default())
     }
 
     /// As [`Self::open`], with limits of one's own.
-    pub fn open_with(dir: impl AsRef<Path>, config: StoreConfig) -> Result<Self, StoreError> {
-        let directory = Arc::new(Directory::lock(dir.as_ref())?);
+    pub fn open_with(place: impl Into<StorePlace>, config: StoreConfig) -> Result<Self, StoreError> {
+        let home = match place.into() {
+            StorePlace::Directory(dir) => Home::Directory(Arc::new(Directory::lock(&dir)?)),
+            StorePlace::Memory(disk, name) => Home::Memory(disk, name),
+        };
         let generation = watch::Sender::new(Self::NO_GENERATION);
-        let store =
-            Self { inner: Arc::new(Inner { state: Mutex::default(), generation, directory, config }) };
+        let store = Self { inner: Arc::new(Inner { state: Mutex::default(), generation, home, config }) };
         store.opened()?;
         Ok(store)
     }
 
+    /// The directory that the store lies in, if it lies in one.
+    pub fn dir(&self) -> Option<&Path> {
+        match &self.inner.home {
+            Home::Directory(directory) => Some(directory.path()),
+            Home::Memory(..) => None,
+        }
+    }
+
     /// Where the store lies.
-    pub fn dir(&self) -> &Path {
-        self.inner.directory.path()
+    pub fn place(&self) -> StorePlace {
+        match &self.inner.home {
+            Home::Directory(directory) => directory.path().into(),
+            Home::Memory(disk, name) => StorePlace::Memory(disk.clone(), name.clone()),
+        }
     }
 
     /// The damaged directories that were put aside since the store was opened, the latest last.
@@ -129,16 +149,23 @@ impl Store {
     }
 
     fn put_aside(&self, state: &mut State, detail: String) -> Result<(), StoreError> {
-        let path = self.inner.directory.quarantine(self.inner.config.damaged_kept_max)?;
+        let path = match &self.inner.home {
+            Home::Directory(directory) => directory.quarantine(self.inner.config.damaged_kept_max)?,
+            Home::Memory(disk, name) => disk.put_aside(name).into(),
+        };
         tracing::error!(detail, path = %path.display(), "a damaged store of read models was put aside");
         state.quarantined.push(Quarantined { path, detail });
         Ok(())
     }
 
     fn open_database(&self, state: &mut State) -> Result<Arc<Opened>, StoreError> {
-        let path = self.inner.directory.database()?;
-        let (directory, config) = (self.inner.directory.clone(), &self.inner.config);
-        let opened = Arc::new(Opened::open(&path, state.generation + 1, directory, config)?);
+        let generation = state.generation + 1;
+        let opened = Arc::new(match &self.inner.home {
+            Home::Directory(directory) => {
+                Opened::open(&directory.database()?, generation, directory.clone(), &self.inner.config)?
+            }
+            Home::Memory(disk, name) => Opened::open_in_memory(disk, name, generation)?,
+        });
         state.generation = opened.generation;
         state.opened = Some(opened.clone());
         self.inner.generation.send_replace(opened.generation);

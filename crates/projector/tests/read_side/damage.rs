@@ -35,7 +35,7 @@ fn wait_until_it_says(child: &mut Child, word: &str) {
 #[ignore = "a helper that another test runs in a process of its own"]
 fn helper_holds_a_store() {
     let Some(dir) = std::env::var_os(HELD_DIR) else { return };
-    let _store = Store::open_with(dir, small()).unwrap();
+    let _store = Store::open_with(std::path::PathBuf::from(dir), small()).unwrap();
     println!("held");
     // Until the other process lets go.
     let _ = std::io::stdin().read(&mut [0]);
@@ -46,7 +46,7 @@ fn helper_holds_a_store() {
 async fn helper_writes_until_it_is_killed() {
     let Some(dir) = std::env::var_os(HELD_DIR) else { return };
     let incoming = decode(&History::drawn(31, 400).await.commits());
-    let store = Store::open_with(dir, small()).unwrap();
+    let store = Store::open_with(std::path::PathBuf::from(dir), small()).unwrap();
     let (tickets, clocks) = models(&store);
     for (number, batch) in incoming.chunks(3).enumerate() {
         tickets.apply(batch).unwrap();
@@ -85,7 +85,7 @@ fn rows_up_to(incoming: &[Incoming], position: Position) -> (Vec<RawRow>, Vec<Ra
 /// The store in `dir`, opened after who knows what, has the rows of its cursors, and after the rest was fed all of
 /// them. Answers whether it was put aside.
 fn assert_sound(dir: &Path, incoming: &[Incoming], all: &(Vec<RawRow>, Vec<RawRow>)) -> bool {
-    let store = Store::open_with(dir, small()).unwrap();
+    let store = Store::open_with(std::path::PathBuf::from(dir), small()).unwrap();
     let (tickets, clocks) = models(&store);
     // One model's damage empties the other: ask for the cursors when both are there.
     let cursors = (tickets.cursor().unwrap(), clocks.cursor().unwrap());
@@ -149,7 +149,7 @@ async fn copies_made_while_writing_are_sound_or_put_aside() {
         while !written.load(Ordering::Acquire) || copies.len() < 8 {
             let place = bench.dir.path().join(format!("copy-{}", copies.len() % 24));
             let _ = fs::remove_dir_all(&place);
-            copy(bench.store.dir(), &place.join("models"));
+            copy(bench.store.dir().unwrap(), &place.join("models"));
             copies.push(place);
         }
     });
@@ -228,7 +228,7 @@ async fn damaged_copies_never_answer_wrongly_and_come_back_equal() {
     let mut put_aside = 0;
     for number in 0..40 {
         let place = bench.dir.path().join(format!("damaged-{number}"));
-        copy(bench.store.dir(), &place.join("models"));
+        copy(bench.store.dir().unwrap(), &place.join("models"));
         let what = damage(&place.join("models"), &mut draws);
         let aside = assert_sound(&place.join("models"), &incoming, &all);
         put_aside += usize::from(aside);
