@@ -12,12 +12,27 @@ pub struct Config {
     pub retries_max: u32,
     /// The first pause before a retry after an unknown outcome, in milliseconds; doubled each time.
     pub retry_delay_ms: u64,
+    /// How far the clock may run ahead of the log's own time before it is held back, in milliseconds.
+    /// `None` where the two are not the same time: a scaled clock.
+    pub clock_ahead_max_ms: Option<u64>,
+    /// How long an answer about the log's own time is good for, in milliseconds.
+    pub log_time_fresh_ms: u64,
+    /// The pause before company and branches are followed again after the log failed, in milliseconds.
+    pub directory_retry_delay_ms: u64,
     /// How many ticket numbers a process reserves at a time.
     pub number_block: u64,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { cached_streams_max: 20_000, retries_max: 8, retry_delay_ms: 20, number_block: 50 }
+        Self {
+            cached_streams_max: 20_000,
+            retries_max: 8,
+            retry_delay_ms: 20,
+            clock_ahead_max_ms: Some(1_000),
+            log_time_fresh_ms: 2_000,
+            directory_retry_delay_ms: 500,
+            number_block: 50,
+        }
     }
 }

@@ -1,18 +1,27 @@
 //! Company and branches, folded in memory and followed: what every decision looks things up in.
 
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use cuiban_domain::ids::BranchId;
 use cuiban_domain::organisation::{Branch, Company, Organisation};
 use cuiban_domain::{Aggregate, Event};
 use cuiban_event_log::{EventLog, Filter, LogError, Pattern, Position, RecordedCommit, Subscription, Token};
 use tokio::sync::watch;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// A handle to the folded organisation. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Directory {
-    organisation: Arc<RwLock<Arc<Organisation>>>,
-    applied: Arc<watch::Sender<Position>>,
+    folded: Arc<Folded>,
+    /// Ends the following with the last handle.
+    _following: Option<Arc<DropGuard>>,
+}
+
+#[derive(Debug)]
+struct Folded {
+    organisation: RwLock<Arc<Organisation>>,
+    applied: watch::Sender<Position>,
 }
 
 /// How many commits are folded between two looks by others.
@@ -21,91 +30,108 @@ const BATCH_COMMITS_MAX: usize = 512;
 impl Directory {
     /// An organisation without branches, which nothing follows; for tests and tools.
     pub fn empty() -> Self {
-        Self { organisation: Arc::default(), applied: Arc::new(watch::Sender::new(Position::START)) }
+        let folded = Folded { organisation: RwLock::default(), applied: watch::Sender::new(Position::START) };
+        Self { folded: Arc::new(folded), _following: None }
+    }
+
+    /// Folds the company's and the branches' streams as they stand now, and no further.
+    pub async fn read(log: &dyn EventLog) -> Result<Self, LogError> {
+        Ok(Self { folded: fold_what_is_stored(log).await?.0, _following: None })
     }
 
     /// Folds the company's and the branches' streams as they stand, and follows them from then on until the
-    /// last handle is gone.
-    pub async fn follow(log: &dyn EventLog) -> Result<Self, LogError> {
-        let directory = Self::empty();
-        let kinds = [Company::KIND, Branch::KIND].into_iter().filter_map(|kind| Token::new(kind).ok());
-        let any_of = kinds.map(|kind| Pattern { kind: Some(kind), ..Pattern::default() }).collect();
-        let mut subscription = log.subscribe(Filter { any_of }, Position::START).await?;
-        while let Some(batch) = subscription.next_batch(BATCH_COMMITS_MAX).await {
-            let batch = batch?;
-            directory.apply(&batch.commits);
-            if batch.caught_up {
-                break;
-            }
-        }
-        tokio::spawn(keep_following(subscription, directory.organisation.clone(), directory.applied.clone()));
-        Ok(directory)
+    /// last handle is gone. After a failure the log is tried again every `retry_delay`.
+    pub async fn follow(log: Arc<dyn EventLog>, retry_delay: Duration) -> Result<Self, LogError> {
+        let (folded, subscription) = fold_what_is_stored(log.as_ref()).await?;
+        let stop = CancellationToken::new();
+        let following = keep_following(log, subscription, folded.clone(), retry_delay);
+        tokio::spawn(stop.clone().run_until_cancelled_owned(following));
+        Ok(Self { folded, _following: Some(Arc::new(stop.drop_guard())) })
     }
 
     /// The organisation as known now.
     pub fn organisation(&self) -> Arc<Organisation> {
-        self.organisation.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.folded.organisation.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Returns when everything up to `position` is folded.
     pub async fn wait_for(&self, position: Position) {
         // The sender lives as long as `self`, so waiting cannot fail.
-        let _ = self.applied.subscribe().wait_for(|applied| *applied >= position).await;
+        let _ = self.changes().wait_for(|applied| *applied >= position).await;
     }
 
     /// Tells of each change: the position of the last folded commit.
     pub fn changes(&self) -> watch::Receiver<Position> {
-        self.applied.subscribe()
-    }
-
-    fn apply(&self, commits: &[RecordedCommit]) {
-        apply(&self.organisation, &self.applied, commits);
+        self.folded.applied.subscribe()
     }
 }
 
+async fn fold_what_is_stored(log: &dyn EventLog) -> Result<(Arc<Folded>, Subscription), LogError> {
+    let folded = Directory::empty().folded;
+    let mut subscription = subscribe(log, Position::START).await?;
+    while let Some(batch) = subscription.next_batch(BATCH_COMMITS_MAX).await {
+        let batch = batch?;
+        folded.apply(&batch.commits);
+        if batch.caught_up {
+            break;
+        }
+    }
+    Ok((folded, subscription))
+}
+
+async fn subscribe(log: &dyn EventLog, after: Position) -> Result<Subscription, LogError> {
+    let kinds = [Company::KIND, Branch::KIND].into_iter().filter_map(|kind| Token::new(kind).ok());
+    let any_of = kinds.map(|kind| Pattern { kind: Some(kind), ..Pattern::default() }).collect();
+    log.subscribe(Filter { any_of }, after).await
+}
+
+/// Folds what comes; a subscription that failed is taken up again where it ended.
 async fn keep_following(
+    log: Arc<dyn EventLog>,
     mut subscription: Subscription,
-    organisation: Arc<RwLock<Arc<Organisation>>>,
-    applied: Arc<watch::Sender<Position>>,
+    folded: Arc<Folded>,
+    retry_delay: Duration,
 ) {
     loop {
-        let batch = tokio::select! {
-            batch = subscription.next_batch(BATCH_COMMITS_MAX) => batch,
-            // Only this task's own handle is left: nobody asks any more.
-            () = last_handle(&organisation) => return,
-        };
-        match batch {
-            Some(Ok(batch)) => apply(&organisation, &applied, &batch.commits),
+        match subscription.next_batch(BATCH_COMMITS_MAX).await {
+            Some(Ok(batch)) => folded.apply(&batch.commits),
             Some(Err(error)) => {
-                tracing::error!(error = &error as &dyn std::error::Error, "the directory follows no longer");
-                return;
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "the directory's subscription failed"
+                );
+                subscription = subscribe_again(log.as_ref(), &folded, retry_delay).await;
             }
             None => return,
         }
     }
 }
 
-async fn last_handle(organisation: &Arc<RwLock<Arc<Organisation>>>) {
-    const LOOK_EVERY: std::time::Duration = std::time::Duration::from_secs(5);
-    while Arc::strong_count(organisation) > 1 {
-        tokio::time::sleep(LOOK_EVERY).await;
+async fn subscribe_again(log: &dyn EventLog, folded: &Folded, retry_delay: Duration) -> Subscription {
+    loop {
+        tokio::time::sleep(retry_delay).await;
+        let after = *folded.applied.borrow();
+        match subscribe(log, after).await {
+            Ok(subscription) => return subscription,
+            Err(error) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "the directory waits for the log");
+            }
+        }
     }
 }
 
-fn apply(
-    organisation: &RwLock<Arc<Organisation>>,
-    applied: &watch::Sender<Position>,
-    commits: &[RecordedCommit],
-) {
-    let Some(last) = commits.last() else { return };
-    let mut current = organisation.write().unwrap_or_else(PoisonError::into_inner);
-    let mut next = Organisation::clone(&current);
-    for recorded in commits {
-        fold(&mut next, recorded);
+impl Folded {
+    fn apply(&self, commits: &[RecordedCommit]) {
+        let Some(last) = commits.last() else { return };
+        let mut current = self.organisation.write().unwrap_or_else(PoisonError::into_inner);
+        let mut next = Organisation::clone(&current);
+        for recorded in commits {
+            fold(&mut next, recorded);
+        }
+        *current = Arc::new(next);
+        drop(current);
+        self.applied.send_replace(last.position);
     }
-    *current = Arc::new(next);
-    drop(current);
-    applied.send_replace(last.position);
 }
 
 /// What cannot be read leaves the last good version in force (R52), and is said.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use cuiban_domain::ids::BranchId;
 use cuiban_domain::ticket::Ticket;
-use cuiban_domain::{Aggregate, Context, Event, Happened};
+use cuiban_domain::{Aggregate, Context, Event, Happened, Instant};
 use cuiban_event_log::{
     Append, AppendError, Appended, Consistency, EventLog, InvalidToken, Position, Route, StreamId, Token,
 };
@@ -14,12 +14,12 @@ use cuiban_event_schema::Envelope;
 
 use crate::cache::Cache;
 use crate::loaded::Loaded;
-use crate::{Clock, CommandMeta, Config, Directory, HandleError};
+use crate::{ClockGuard, CommandMeta, Config, Directory, HandleError};
 
 /// Handles the commands of one kind of aggregate.
 pub struct CommandHandler<A> {
     log: Arc<dyn EventLog>,
-    clock: Arc<dyn Clock>,
+    clock: Arc<ClockGuard>,
     directory: Directory,
     config: Config,
     cache: Cache<A>,
@@ -59,7 +59,7 @@ enum Again {
 
 impl<A: Aggregate> CommandHandler<A> {
     /// A handler over this log.
-    pub fn new(log: Arc<dyn EventLog>, clock: Arc<dyn Clock>, directory: Directory, config: Config) -> Self {
+    pub fn new(log: Arc<dyn EventLog>, clock: Arc<ClockGuard>, directory: Directory, config: Config) -> Self {
         let cache = Cache::new(config.cached_streams_max);
         Self { log, clock, directory, config, cache }
     }
@@ -180,7 +180,8 @@ impl<A: Aggregate> CommandHandler<A> {
         if let Some(handled) = replayed(loaded, meta)? {
             return Ok(Ok(handled));
         }
-        let decided = match self.decide(loaded, command, meta, related) {
+        let now = self.clock.now().await;
+        let decided = match self.decide(loaded, command, meta, related, now) {
             Ok(decided) => decided,
             // A no that rests on a cached state may be out of date: ask the log before saying it.
             Err(error) => {
@@ -190,7 +191,7 @@ impl<A: Aggregate> CommandHandler<A> {
                 if let Some(handled) = replayed(loaded, meta)? {
                     return Ok(Ok(handled));
                 }
-                self.decide(loaded, command, meta, related)?
+                self.decide(loaded, command, meta, related, self.clock.now().await)?
             }
         };
         let (happened, events) = decided;
@@ -206,12 +207,12 @@ impl<A: Aggregate> CommandHandler<A> {
         command: &A::Command,
         meta: &CommandMeta,
         related: Option<&Ticket>,
+        now: Instant,
     ) -> Result<(Happened, Vec<A::Event>), HandleError> {
         if let Some(expected) = meta.expected_revision.filter(|expected| *expected != loaded.revision) {
             return Err(HandleError::RevisionMismatch { expected, actual: loaded.revision });
         }
         let organisation = self.directory.organisation();
-        let now = self.clock.now();
         let occurred_at = meta.occurred_at.unwrap_or(now);
         let context = Context { now, occurred_at, actor: &meta.actor, organisation: &organisation, related };
         let events = loaded.state.decide(command, &context)?;

@@ -1,6 +1,7 @@
 //! One handler per aggregate, and the commands that touch two streams.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use cuiban_domain::alert::Alert;
 use cuiban_domain::ids::{Actor, BranchId, CommandId, InvalidId, StaffId, TicketId};
@@ -10,7 +11,10 @@ use cuiban_domain::schedule::{Schedule, ScheduleCommand};
 use cuiban_domain::ticket::{DispatchTechnician, RegisterTicket, Registration, Stage, Ticket, TicketCommand};
 use cuiban_event_log::{EventLog, LogError};
 
-use crate::{Clock, CommandHandler, CommandMeta, Config, Directory, HandleError, Handled, IdSource, Numbers};
+use crate::{
+    Clock, ClockGuard, CommandHandler, CommandMeta, Config, Directory, HandleError, Handled, IdSource,
+    Numbers,
+};
 
 /// The id of the company's only stream.
 const COMPANY: &str = "company";
@@ -24,7 +28,7 @@ pub struct Handlers {
     alerts: CommandHandler<Alert>,
     numbers: Numbers,
     directory: Directory,
-    clock: Arc<dyn Clock>,
+    guard: Arc<ClockGuard>,
     ids: Arc<dyn IdSource>,
 }
 
@@ -38,10 +42,12 @@ impl Handlers {
         process: Actor,
         config: Config,
     ) -> Result<Self, LogError> {
-        let directory = Directory::follow(log.as_ref()).await?;
-        let parts = || (log.clone(), clock.clone(), directory.clone(), config.clone());
+        let directory =
+            Directory::follow(log.clone(), Duration::from_millis(config.directory_retry_delay_ms)).await?;
+        let guard = Arc::new(ClockGuard::new(clock.clone(), log.clone(), &config));
+        let parts = || (log.clone(), guard.clone(), directory.clone(), config.clone());
         fn handler<A: cuiban_domain::Aggregate>(
-            (log, clock, directory, config): (Arc<dyn EventLog>, Arc<dyn Clock>, Directory, Config),
+            (log, clock, directory, config): (Arc<dyn EventLog>, Arc<ClockGuard>, Directory, Config),
         ) -> CommandHandler<A> {
             CommandHandler::new(log, clock, directory, config)
         }
@@ -53,7 +59,7 @@ impl Handlers {
             alerts: handler(parts()),
             numbers: Numbers::new(handler(parts()), clock.clone(), ids.clone(), process, config.number_block),
             directory,
-            clock,
+            guard,
             ids,
         })
     }
@@ -63,14 +69,19 @@ impl Handlers {
         &self.directory
     }
 
-    /// The time by which decisions are made.
+    /// The clock of this process.
     pub fn clock(&self) -> &Arc<dyn Clock> {
-        &self.clock
+        self.guard.clock()
+    }
+
+    /// The time by which decisions are made: the clock, held back when it runs ahead of the log's own time.
+    pub fn clock_guard(&self) -> &ClockGuard {
+        &self.guard
     }
 
     /// A new id, sorted by time.
     pub fn new_id(&self) -> uuid::Uuid {
-        self.ids.new_id(self.clock.now())
+        self.ids.new_id(self.clock().now())
     }
 
     /// Commands to the company.
@@ -117,7 +128,7 @@ impl Handlers {
         let called_on = {
             let organisation = self.directory.organisation();
             let branch = organisation.branch(&request.branch)?;
-            branch.calendar.local_date(meta.occurred_at.unwrap_or_else(|| self.clock.now()))
+            branch.calendar.local_date(meta.occurred_at.unwrap_or_else(|| self.clock().now()))
         };
         let number = self.numbers.next(Series::of(request.kind, called_on)).await?;
         let command = Registration { ticket, number, request }.into();

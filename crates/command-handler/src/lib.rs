@@ -8,12 +8,14 @@
 //! - [`Handlers`] holds one of them per aggregate, and the few commands that touch two streams.
 //! - [`Directory`] is company and branches folded in memory: the context of every decision.
 //! - [`Numbers`] hands out ticket numbers from reserved blocks.
-//! - [`Clock`] is the only door to the time of day, with a manual and a scaled twin.
+//! - [`Clock`] is the only door to the time of day, with a manual and a scaled twin; [`ClockGuard`] holds it back when it
+//!   runs ahead of the log's own time: early is worse than late.
 //!
 //! This room knows no HTTP, no read model and no rule of the trade.
 
 mod cache;
 mod clock;
+mod clock_guard;
 mod config;
 mod directory;
 mod error;
@@ -25,6 +27,7 @@ mod meta;
 mod numbers;
 
 pub use clock::{Clock, ManualClock, ScaledClock, SystemClock};
+pub use clock_guard::ClockGuard;
 pub use config::Config;
 pub use directory::Directory;
 pub use error::HandleError;

@@ -1,6 +1,6 @@
 //! Commands over a log that conflicts, forgets to answer, or goes away.
 
-#![expect(clippy::unwrap_used, reason = "in a test, a missing value is a failure")]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "in a test, a missing value is a failure")]
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -21,9 +21,10 @@ use cuiban_domain::ticket::{
     RegisterTicket, RespondToCustomer, TicketCommand, TicketKind, Urgency, VisitWindow,
 };
 use cuiban_event_log::{
-    Append, AppendError, Appended, Consistency, EventLog, Filter, LogError, MemoryLog, Position,
+    Append, AppendError, Appended, Consistency, Delivery, EventLog, Filter, LogError, MemoryLog, Position,
     RecordedCommit, StreamId, StreamVersion, Subscription,
 };
+use tokio::sync::mpsc;
 
 /// What happens to the next append.
 #[derive(Clone, Copy, Debug)]
@@ -43,6 +44,8 @@ enum Fault {
 struct FaultyLog {
     log: MemoryLog,
     faults: Mutex<VecDeque<Fault>>,
+    /// A way into each subscription's channel.
+    subscriptions: Mutex<Vec<mpsc::Sender<Result<Delivery, LogError>>>>,
 }
 
 #[async_trait]
@@ -72,7 +75,22 @@ impl EventLog for FaultyLog {
     }
 
     async fn subscribe(&self, filter: Filter, after: Position) -> Result<Subscription, LogError> {
-        self.log.subscribe(filter, after).await
+        let mut whole = self.log.subscribe(filter, after).await?;
+        let (deliveries, received) = mpsc::channel(16);
+        self.subscriptions.lock().unwrap().push(deliveries.clone());
+        tokio::spawn(async move {
+            let mut caught_up = false;
+            while let Some(Ok(batch)) = whole.next_batch(16).await {
+                let now_caught_up = batch.caught_up && !std::mem::replace(&mut caught_up, batch.caught_up);
+                let commits = batch.commits.into_iter().map(Delivery::Commit);
+                for delivery in commits.chain(now_caught_up.then_some(Delivery::CaughtUp)) {
+                    if deliveries.send(Ok(delivery)).await.is_err() {
+                        return;
+                    }
+                }
+            }
+        });
+        Ok(Subscription::new(received))
     }
 
     async fn head(&self) -> Result<Position, LogError> {
@@ -96,10 +114,12 @@ struct Office {
 impl Office {
     async fn open() -> Self {
         let clock = Arc::new(ManualClock::new(DateTime::from_timestamp(1_772_413_200, 0).unwrap()));
-        let log = Arc::new(FaultyLog { log: MemoryLog::new(), faults: Mutex::default() });
+        let time = clock.clone();
+        let log = MemoryLog::with_time(Arc::new(move || time.now()));
+        let log = Arc::new(FaultyLog { log, faults: Mutex::default(), subscriptions: Mutex::default() });
         let start = async |seed| {
             let actor = Actor::new("test").unwrap();
-            let config = Config { retry_delay_ms: 0, ..Config::default() };
+            let config = Config { retry_delay_ms: 0, directory_retry_delay_ms: 0, ..Config::default() };
             Handlers::start(log.clone(), clock.clone(), Arc::new(SeededIds::new(seed)), actor, config)
                 .await
                 .unwrap()
@@ -341,4 +361,44 @@ async fn many_writers_of_one_ticket_leave_one_unbroken_history() {
     for commit in office.log.log.commits_after(Position::START) {
         chain.check(commit.stream.kind.as_str(), commit.stream.id.as_str(), &commit.payload).unwrap();
     }
+}
+
+#[tokio::test]
+async fn a_directory_whose_subscription_failed_follows_on_from_where_it_was() {
+    let office = Office::open().await;
+    let broken = std::mem::take(&mut *office.log.subscriptions.lock().unwrap());
+    assert_eq!(broken.len(), 2, "each process follows the organisation");
+    for subscription in broken {
+        let away = LogError::Unavailable { attempted: "follow", source: "away".into() };
+        subscription.send(Err(away)).await.unwrap();
+    }
+    let branch = BranchId::new("B1").unwrap();
+    let name = Name::new("城西").unwrap();
+    let open = OpenBranch { branch: branch.clone(), name, province: None }.into();
+    let opened = office.handlers.branch(&branch, &open, &office.meta()).await.unwrap();
+    for handlers in [&office.handlers, &office.others] {
+        let heard = handlers.directory().wait_for(opened.position);
+        tokio::time::timeout(Duration::from_secs(20), heard).await.expect("the directory follows no longer");
+        assert!(handlers.directory().organisation().branch(&branch).is_ok());
+    }
+}
+
+#[tokio::test]
+async fn what_is_decided_by_a_clock_that_runs_ahead_is_decided_at_the_logs_own_time() {
+    let true_time = DateTime::from_timestamp(1_772_413_200, 0).unwrap();
+    let log = MemoryLog::with_time(Arc::new(move || true_time));
+    let clock = Arc::new(ManualClock::new(true_time));
+    let (ids, actor) = (Arc::new(SeededIds::new(1)), Actor::new("test").unwrap());
+    let handlers =
+        Handlers::start(Arc::new(log.clone()), clock.clone(), ids, actor, Config::default()).await.unwrap();
+    clock.advance_by(Duration::from_secs(7200));
+    let branch = BranchId::new("B0").unwrap();
+    let name = Name::new("城东").unwrap();
+    let open = OpenBranch { branch: branch.clone(), name, province: None }.into();
+    let meta = CommandMeta::new(CommandId(handlers.new_id()), Actor::new("test").unwrap());
+    handlers.branch(&branch, &open, &meta).await.unwrap();
+    assert!(handlers.clock_guard().clock_suspect());
+    let recorded = log.commits_after(Position::START);
+    let commit = cuiban_event_schema::decode(&recorded[0].payload).unwrap();
+    assert_eq!(commit.envelope.happened.recorded_at, true_time);
 }

@@ -181,6 +181,7 @@ impl Feeder {
                 }
             }
             let log_is_gone = tokio::select! {
+                biased;
                 () = self.deliveries.closed() => return,
                 changed = self.head.changed() => changed.is_err(),
             };

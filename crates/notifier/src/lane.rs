@@ -100,6 +100,7 @@ impl ChannelLoop {
             let wakes_at = self.turn();
             let clock = self.courier.handlers.clock().clone();
             tokio::select! {
+                biased;
                 () = stop.cancelled() => break,
                 Some(returned) = self.under_way.join_next() => self.take_back(returned),
                 changed = self.progress.changed() => if changed.is_err() { break },

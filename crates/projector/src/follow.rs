@@ -152,9 +152,10 @@ impl Follower {
         let mut subscription = self.or_stop(subscribing).await?.map_err(Interrupted::Log)?;
         let mut folding = None;
         let result = tokio::select! {
-            result = self.pump(&mut subscription, &mut folding) => result,
-            _ = generations.wait_for(|present| *present != generation) => Ok(()),
+            biased;
             () = self.stop.cancelled() => Err(Interrupted::Stopped),
+            _ = generations.wait_for(|present| *present != generation) => Ok(()),
+            result = self.pump(&mut subscription, &mut folding) => result,
         };
         // Whatever ended it: nothing is written any more when this returns.
         if let Some(Folding { task, .. }) = folding {
@@ -177,6 +178,7 @@ impl Follower {
             }
             let room = self.config.batch_commits_max.max(1).saturating_sub(next.commits.len());
             tokio::select! {
+                biased;
                 folded = folded(folding) => {
                     self.tell(folded?);
                     batches = batches.wrapping_add(1);

@@ -19,11 +19,6 @@ pub struct Config {
     pub settle_ms: u64,
     /// The pause after the log was away, in milliseconds.
     pub retry_delay_ms: u64,
-    /// How far the clock may run ahead of the log's own time before it is held back, in milliseconds.
-    /// `None` where the two are not the same time: a scaled clock.
-    pub clock_ahead_max_ms: Option<u64>,
-    /// How long an answer about the log's own time is good for, in milliseconds.
-    pub log_time_fresh_ms: u64,
 }
 
 impl Default for Config {
@@ -34,8 +29,6 @@ impl Default for Config {
             batch_commits_max: 1024,
             settle_ms: 5_000,
             retry_delay_ms: 500,
-            clock_ahead_max_ms: Some(1_000),
-            log_time_fresh_ms: 2_000,
         }
     }
 }

@@ -6,7 +6,6 @@
 //! - [`Expediting`] waits for that one, issues its notice (R60), and moves due instants when calendar, policy or
 //!   area change (R36).
 //! - [`Succession`] passes on what a person owed who left (R6), and frees visits that are not needed any more.
-//! - [`ClockGuard`] holds the clock back when it runs ahead of the log's own time: early is worse than late.
 //! - [`Watchdog`] runs them in the background, each from a cursor of its own.
 //!
 //! This room computes no due instant, appends nothing by itself and alerts nobody. Two watchdogs are harmless.
@@ -14,7 +13,6 @@
 mod config;
 mod error;
 mod expediting;
-mod guard;
 mod index;
 mod service;
 mod succession;
@@ -22,7 +20,6 @@ mod succession;
 pub use config::Config;
 pub use error::WatchError;
 pub use expediting::{Expediting, Issued};
-pub use guard::ClockGuard;
 pub use index::{DeadlineIndex, DueClock};
 pub use service::{Status, Watchdog};
 pub use succession::Succession;

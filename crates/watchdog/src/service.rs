@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cuiban_command_handler::{Clock, Handlers};
+use cuiban_command_handler::{Clock, ClockGuard, Handlers};
 use cuiban_domain::Aggregate;
 use cuiban_domain::Instant;
 use cuiban_domain::ids::BranchId;
@@ -12,11 +12,11 @@ use cuiban_domain::ticket::Ticket;
 use cuiban_event_log::{EventLog, Filter, Pattern, Subscription, Token};
 use cuiban_projector::{Incoming, Key, Model, OpenClock, OpenClocks, Store, StorePlace};
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::succession::Ownership;
-use crate::{ClockGuard, Config, DeadlineIndex, Expediting, Succession, WatchError};
+use crate::{Config, DeadlineIndex, Expediting, Succession, WatchError};
 
 /// Just after a due instant: meeting the limit at the instant itself is in time (R38).
 const JUST_AFTER: Duration = Duration::from_micros(1);
@@ -34,10 +34,10 @@ pub struct Status {
     pub clock_suspect: bool,
 }
 
-/// A running watchdog.
+/// A running watchdog. Dropping it cuts it off; [`Watchdog::stop`] lets it finish what is under way.
 pub struct Watchdog {
     stop: CancellationToken,
-    tasks: Vec<JoinHandle<()>>,
+    tasks: JoinSet<()>,
     status: watch::Receiver<Status>,
 }
 
@@ -53,16 +53,15 @@ impl Watchdog {
         let stop = CancellationToken::new();
         let (told, status) = watch::channel(Status::default());
         let parts = Parts { handlers, log, config, stop: stop.clone() };
-        let expediting =
-            tokio::spawn(again_and_again(parts.clone(), place.join("clocks"), move |parts, place| {
-                let told = told.clone();
-                async move { expedite(&parts, place, &told).await }
-            }));
-        let succession =
-            tokio::spawn(again_and_again(parts, place.join("ownership"), |parts, place| async move {
-                succeed(&parts, place).await
-            }));
-        Self { stop, tasks: vec![expediting, succession], status }
+        let mut tasks = JoinSet::new();
+        tasks.spawn(again_and_again(parts.clone(), place.join("clocks"), move |parts, place| {
+            let told = told.clone();
+            async move { expedite(&parts, place, &told).await }
+        }));
+        tasks.spawn(again_and_again(parts, place.join("ownership"), |parts, place| async move {
+            succeed(&parts, place).await
+        }));
+        Self { stop, tasks, status }
     }
 
     /// How it stands.
@@ -71,10 +70,10 @@ impl Watchdog {
     }
 
     /// Stops, and returns when nothing is under way any more.
-    pub async fn stop(self) {
+    pub async fn stop(mut self) {
         self.stop.cancel();
-        for task in self.tasks {
-            if let Err(error) = task.await {
+        while let Some(ended) = self.tasks.join_next().await {
+            if let Err(error) = ended {
                 tracing::error!(error = &error as &dyn std::error::Error, "a watchdog's loop ended badly");
             }
         }
@@ -99,6 +98,7 @@ where
         if let Err(error) = run(parts.clone(), place.clone()).await {
             tracing::error!(error = &error as &dyn std::error::Error, %place, "the watchdog begins again");
             tokio::select! {
+                biased;
                 () = parts.stop.cancelled() => {}
                 () = tokio::time::sleep(parts.config.retry_delay()) => {}
             }
@@ -118,7 +118,7 @@ async fn expedite(parts: &Parts, place: StorePlace, told: &watch::Sender<Status>
         index.insert(clock.ticket, &clock.branch, clock.clock, clock.cycle, clock.due_at);
     }
     let mut expediting = Expediting::new(parts.handlers.clone(), parts.config.clone(), index);
-    let mut guard = ClockGuard::new(parts.handlers.clock().clone(), parts.log.clone(), &parts.config);
+    let guard = parts.handlers.clock_guard();
     let mut subscription = parts.log.subscribe(watched(), cursor).await?;
     let (mut caught_up, mut unsaved) = (false, Vec::new());
     loop {
@@ -134,10 +134,11 @@ async fn expedite(parts: &Parts, place: StorePlace, told: &watch::Sender<Status>
         if expediting.outstanding_moves() == 0 && !unsaved.is_empty() {
             model.apply(&std::mem::take(&mut unsaved))?;
         }
-        told.send_replace(status(&expediting, &guard, caught_up));
+        told.send_replace(status(&expediting, guard, caught_up));
         let next_due = expediting.index().next_due().filter(|_| caught_up && !failed);
         let wakes_at = next_due.map(|due_at| guard.clock_shows(due_at + JUST_AFTER));
         tokio::select! {
+            biased;
             () = parts.stop.cancelled() => return Ok(()),
             batch = subscription.next_batch(parts.config.batch_commits_max) => {
                 let Some(batch) = batch else { return Ok(()) };
@@ -225,6 +226,7 @@ type Commits = Result<Vec<cuiban_event_log::RecordedCommit>, cuiban_event_log::L
 
 async fn next_or_stop(parts: &Parts, subscription: &mut Subscription) -> Option<Commits> {
     tokio::select! {
+        biased;
         () = parts.stop.cancelled() => None,
         batch = subscription.next_batch(parts.config.batch_commits_max) => Some(batch?.map(|batch| batch.commits)),
     }
@@ -239,6 +241,7 @@ async fn draw(parts: &Parts, succession: &Succession, incoming: &Incoming) -> bo
     while let Err(error) = succession.consequences(commit, &branch_of(incoming)).await {
         tracing::warn!(error = &error as &dyn std::error::Error, "a succession waits for the log");
         tokio::select! {
+            biased;
             () = parts.stop.cancelled() => return false,
             () = tokio::time::sleep(parts.config.retry_delay()) => {}
         }

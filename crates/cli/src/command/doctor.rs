@@ -130,7 +130,7 @@ async fn look_into(log: &dyn EventLog) -> Vec<Finding> {
             Finding::bad("时钟 clock", seen, "启用 NTP 对时 / run an NTP client on both machines")
         });
     }
-    match Directory::follow(log).await {
+    match Directory::read(log).await {
         Ok(directory) => findings.extend(calendars(&directory, &clock)),
         Err(error) => {
             findings.push(Finding::bad("组织 organisation", error.to_string(), "cuiban log verify"))

@@ -45,7 +45,7 @@ async fn up(args: Up, mut settings: Settings) -> Outcome {
         None => (embedded(&data, &settings, Access::Write)?, None),
     };
     let clock: Arc<dyn Clock> = if args.demo {
-        settings.watchdog.clock_ahead_max_ms = None;
+        settings.command_handler.clock_ahead_max_ms = None;
         let begins_at = demo_begins_at(SystemClock::new().now())?;
         Arc::new(ScaledClock::new(begins_at, args.speed.unwrap_or(DEMO_SPEED)))
     } else {

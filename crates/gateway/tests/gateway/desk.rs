@@ -86,8 +86,9 @@ impl Desk {
         let clock = Arc::new(ManualClock::new(morning()));
         let ids = Arc::new(SeededIds::new(7));
         let process = Actor::new("gateway").unwrap();
-        let handlers =
-            Handlers::start(log.clone(), clock.clone(), ids, process, Default::default()).await.unwrap();
+        // The log's own time is the machine's.
+        let handling = cuiban_command_handler::Config { clock_ahead_max_ms: None, ..Default::default() };
+        let handlers = Handlers::start(log.clone(), clock.clone(), ids, process, handling).await.unwrap();
         let projector = if mounts.office {
             let dir = tempfile::tempdir().unwrap();
             let started =

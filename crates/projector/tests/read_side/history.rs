@@ -62,7 +62,8 @@ impl History {
     pub(crate) async fn office(seed: u64) -> Self {
         let start = DateTime::parse_from_rfc3339("2026-11-16T08:30:00+08:00").unwrap().to_utc();
         let clock = Arc::new(ManualClock::new(start));
-        let log = MemoryLog::new();
+        let time = clock.clone();
+        let log = MemoryLog::with_time(Arc::new(move || time.now()));
         let handlers = Handlers::start(
             Arc::new(log.clone()),
             clock.clone(),

@@ -1,23 +1,29 @@
-//! The clock, held back when it runs ahead of the log's own time: emitting early is worse than late.
+//! The clock of decisions: held back when it runs ahead of the log's own time, because early is worse than late.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use cuiban_command_handler::Clock;
 use cuiban_domain::Instant;
 use cuiban_event_log::EventLog;
 
-use crate::Config;
+use crate::{Clock, Config};
 
-/// Tells the time by which limits are judged broken.
+/// Tells the time by which everything is decided and recorded. Shared by all handlers of a process.
 #[derive(Debug)]
 pub struct ClockGuard {
     clock: Arc<dyn Clock>,
     log: Arc<dyn EventLog>,
     ahead_max: Option<TimeDelta>,
     fresh_for: TimeDelta,
-    checked_at: Option<Instant>,
+    /// Held while the log is asked: one asks, the others wait for the answer.
+    asking: tokio::sync::Mutex<()>,
+    known: Mutex<Known>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    asked_at: Option<Instant>,
     held_back_by: TimeDelta,
     latest: Option<Instant>,
 }
@@ -32,48 +38,63 @@ impl ClockGuard {
             log,
             ahead_max: config.clock_ahead_max_ms.map(delta),
             fresh_for: delta(config.log_time_fresh_ms),
-            checked_at: None,
-            held_back_by: TimeDelta::zero(),
-            latest: None,
+            asking: tokio::sync::Mutex::default(),
+            known: Mutex::default(),
         }
+    }
+
+    /// The clock itself.
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
     }
 
     /// Now, never ahead of the log's own time by more than the bound, and never going back.
     ///
     /// While the log cannot be asked, what was known of it last is used.
-    pub async fn now(&mut self) -> Instant {
-        let now = self.clock.now();
-        if let (Some(ahead_max), true) = (self.ahead_max, self.is_stale(now)) {
-            self.compare(now, ahead_max).await;
+    pub async fn now(&self) -> Instant {
+        if let Some(ahead_max) = self.ahead_max
+            && self.is_stale()
+        {
+            let _asking = self.asking.lock().await;
+            if self.is_stale() {
+                self.ask(ahead_max).await;
+            }
         }
-        let judged = now - self.held_back_by;
-        let judged = self.latest.map_or(judged, |latest| latest.max(judged));
-        self.latest = Some(judged);
+        let mut known = self.known();
+        let judged = self.clock.now() - known.held_back_by;
+        let judged = known.latest.map_or(judged, |latest| latest.max(judged));
+        known.latest = Some(judged);
         judged
     }
 
     /// When the clock will show what must be waited for, if it goes on being held back as now.
     pub fn clock_shows(&self, judged: Instant) -> Instant {
-        judged + self.held_back_by
+        judged + self.known().held_back_by
     }
 
     /// Whether the clock is held back: an alarm for people.
     pub fn clock_suspect(&self) -> bool {
-        self.held_back_by > TimeDelta::zero()
+        self.known().held_back_by > TimeDelta::zero()
     }
 
-    fn is_stale(&self, now: Instant) -> bool {
-        self.checked_at.is_none_or(|checked_at| now - checked_at >= self.fresh_for)
+    fn is_stale(&self) -> bool {
+        let asked_at = self.known().asked_at;
+        asked_at.is_none_or(|asked_at| self.clock.now() - asked_at >= self.fresh_for)
     }
 
-    async fn compare(&mut self, now: Instant, ahead_max: TimeDelta) {
-        match self.log.time().await {
+    async fn ask(&self, ahead_max: TimeDelta) {
+        let asked_at = self.clock.now();
+        let answer = self.log.time().await;
+        let now = self.clock.now();
+        let mut known = self.known();
+        known.asked_at = Some(now);
+        match answer {
             Ok(log_time) => {
-                self.checked_at = Some(now);
-                let ahead = now - log_time;
-                let was_suspect = self.clock_suspect();
-                self.held_back_by = if ahead > ahead_max { ahead } else { TimeDelta::zero() };
-                if self.clock_suspect() && !was_suspect {
+                // The log answered at some instant in between: a slow answer is no clock that runs ahead.
+                let (ahead, was_suspect) = (asked_at - log_time, known.held_back_by > TimeDelta::zero());
+                let is_suspect = ahead > ahead_max;
+                known.held_back_by = if is_suspect { now - log_time } else { TimeDelta::zero() };
+                if is_suspect && !was_suspect {
                     let ahead_ms = ahead.num_milliseconds();
                     tracing::error!(
                         ahead_ms,
@@ -82,29 +103,31 @@ impl ClockGuard {
                 }
             }
             Err(error) => {
-                tracing::warn!(
-                    error = &error as &dyn std::error::Error,
-                    "the log's own time cannot be asked"
-                );
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(error, "the log's own time cannot be asked");
             }
         }
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use chrono::DateTime;
-    use cuiban_command_handler::ManualClock;
     use cuiban_event_log::MemoryLog;
 
     use super::*;
+    use crate::ManualClock;
 
     #[tokio::test]
     async fn a_clock_that_runs_ahead_is_held_back_to_the_logs_time() {
         let start = DateTime::from_timestamp(1_000_000, 0).unwrap();
         let log: Arc<dyn EventLog> = Arc::new(MemoryLog::with_time(Arc::new(move || start)));
         let clock = Arc::new(ManualClock::new(start));
-        let mut guard = ClockGuard::new(clock.clone(), log, &Config::default());
+        let guard = ClockGuard::new(clock.clone(), log, &Config::default());
         assert_eq!(guard.now().await, start);
         clock.advance_by(Duration::from_secs(3600));
         assert_eq!(guard.now().await, start);
@@ -116,7 +139,7 @@ mod tests {
         let start = DateTime::from_timestamp(1_000_000, 0).unwrap();
         let log: Arc<dyn EventLog> = Arc::new(MemoryLog::with_time(Arc::new(move || start)));
         let clock = Arc::new(ManualClock::new(start + Duration::from_millis(900)));
-        let mut guard = ClockGuard::new(clock.clone(), log, &Config::default());
+        let guard = ClockGuard::new(clock.clone(), log, &Config::default());
         assert_eq!(guard.now().await, clock.now());
         assert!(!guard.clock_suspect());
     }
