@@ -232,10 +232,13 @@ pub(crate) enum LogWhat {
         #[arg(long)]
         json: bool,
     },
-    /// Check each stream's revisions and chain of hashes.
+    /// Check that a log is as it was written, and name the first commit that is not.
     Verify {
         #[command(flatten)]
         place: LogPlace,
+        /// An exported log instead; `-` is stdin.
+        #[arg(value_name = "FILE")]
+        file: Option<PathBuf>,
         /// Print one JSON object.
         #[arg(long)]
         json: bool,
