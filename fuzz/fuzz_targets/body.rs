@@ -27,7 +27,8 @@ macro_rules! commands {
 
 fuzz_target!(|data: &[u8]| -> Corpus {
     let Some(end) = data.iter().position(|byte| *byte == b'\n') else { return Corpus::Reject };
-    let (Ok(name), body) = (std::str::from_utf8(&data[..end]), &Bytes::copy_from_slice(&data[end + 1..])) else {
+    let (Ok(name), body) = (std::str::from_utf8(&data[..end]), &Bytes::copy_from_slice(&data[end + 1..]))
+    else {
         return Corpus::Reject;
     };
     commands! { name, body:

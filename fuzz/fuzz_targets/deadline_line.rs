@@ -18,7 +18,9 @@ static CALENDAR: LazyLock<WorkingCalendar> = LazyLock::new(|| {
 
 fuzz_target!(|data: &[u8]| {
     let Ok(line) = std::str::from_utf8(data) else { return };
-    for answer in [deadline_line(&CALENDAR, line), error_line(line, "calendar_empty", "a calendar without hours")] {
+    for answer in
+        [deadline_line(&CALENDAR, line), error_line(line, "calendar_empty", "a calendar without hours")]
+    {
         assert!(!answer.contains('\n'));
         serde_json::from_str::<serde_json::Value>(&answer).expect("an answer is JSON");
     }

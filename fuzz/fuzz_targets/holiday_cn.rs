@@ -16,4 +16,3 @@ fuzz_target!(|data: &[u8]| {
         let _ = calendar.add(from, std::time::Duration::from_secs(400 * 86_400));
     }
 });
-

@@ -109,8 +109,7 @@ impl Office {
         for ticket in &self.tickets {
             let Ok(events) = self.decide(ticket, command, occurred_at) else { continue };
             let mut after = ticket.clone();
-            let happened =
-                Happened { occurred_at: occurred_at.unwrap_or(self.now), recorded_at: self.now };
+            let happened = Happened { occurred_at: occurred_at.unwrap_or(self.now), recorded_at: self.now };
             for event in &events {
                 after.evolve(event, happened);
             }

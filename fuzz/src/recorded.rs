@@ -38,7 +38,10 @@ pub fn fold(commit: &Commit) {
         match event {
             Event::Ticket(event) => {
                 ticket.evolve(event, happened);
-                let _ = (Ticket::class(std::slice::from_ref(event)), Aggregate::branch(&ticket, std::slice::from_ref(event)));
+                let _ = (
+                    Ticket::class(std::slice::from_ref(event)),
+                    Aggregate::branch(&ticket, std::slice::from_ref(event)),
+                );
             }
             Event::Company(event) => {
                 company.evolve(event, happened);

@@ -48,6 +48,11 @@ impl Written {
             }
         }
         ensure!(process.stop().await? == Some(0));
+        // One file, whatever the process left in its write-ahead log: the last connection that closes copies it.
+        drop(
+            Connection::open(written.log())
+                .and_then(|last| last.execute_batch("SELECT 1 FROM commits LIMIT 1").map(|()| last))?,
+        );
         ensure!(!written.data().join("log.sqlite-wal").exists(), "the log was closed, so it is one file");
         let export = written.export();
         let exported =
@@ -245,6 +250,35 @@ fn readable(file: &Path) -> Option<Vec<Vec<Cell>>> {
         }
     }
     Some(all)
+}
+
+#[tokio::test]
+async fn a_log_whose_end_is_gone_with_its_count_is_told_by_a_seal_noted_before() -> Result<()> {
+    let written = Written::new().await?;
+    let data = written.data();
+    let data = data.to_str().context("a path")?;
+    let noted = verify(&["--data"], &written.data())?.json.context("JSON")?["seal"].clone();
+    let noted = noted.as_str().context("a seal")?;
+    ensure!(!verify(&["--seal", noted, "--data"], &written.data())?.noticed);
+    let shell = Connection::open(written.log())?;
+    let triggers: Vec<String> = ["changed", "removed", "replaced"]
+        .iter()
+        .map(|what| {
+            let name = format!("commits_are_never_{what}");
+            let sql = shell
+                .query_row("SELECT sql FROM sqlite_schema WHERE name = ?1", [&name], |row| row.get(0))?;
+            shell.execute_batch(&format!("DROP TRIGGER {name}"))?;
+            Ok(sql)
+        })
+        .collect::<rusqlite::Result<_>>()?;
+    shell.execute_batch("DELETE FROM commits WHERE position > 20; UPDATE sqlite_sequence SET seq = 20")?;
+    triggers.iter().try_for_each(|sql| shell.execute_batch(sql))?;
+    drop(shell);
+    // By itself it is a sound log, as an older copy of it would be.
+    ensure!(!verify(&["--data"], Path::new(data))?.noticed);
+    let said = verify(&["--seal", noted, "--data"], Path::new(data))?;
+    ensure!(said.noticed && said.stderr.contains("the noted seal is nowhere"), "{}", said.stderr);
+    Ok(())
 }
 
 #[tokio::test]

@@ -239,6 +239,9 @@ pub(crate) enum LogWhat {
         /// An exported log instead; `-` is stdin.
         #[arg(value_name = "FILE")]
         file: Option<PathBuf>,
+        /// A seal that an earlier verify told of the embedded log: a log without it was cut off, or is another one.
+        #[arg(long, value_name = "SEAL", conflicts_with = "file")]
+        seal: Option<String>,
         /// Print one JSON object.
         #[arg(long)]
         json: bool,

@@ -64,6 +64,8 @@ pub struct AuditedCommit<'a> {
     pub payload: &'a [u8],
     /// SHA-256 of it.
     pub payload_hash: [u8; 32],
+    /// The row's seal as stored.
+    pub seal: Seal,
 }
 
 /// A log's file cannot be audited at all.
@@ -317,6 +319,7 @@ impl Checked {
             revision: revision.cast_unsigned(),
             payload,
             payload_hash,
+            seal,
         });
     }
 

@@ -31,4 +31,4 @@ pub use audit::{Audit, AuditError, AuditFault, AuditedCommit, FAULTS_MAX, audit,
 pub use config::Config;
 pub use file::{APPLICATION_ID, OpenError, SCHEMA_VERSION};
 pub use log::SqliteLog;
-pub use seal::Seal;
+pub use seal::{ParseSealError, Seal};

@@ -6,6 +6,7 @@
 //! whoever can write the file can also seal it anew, and only a seal noted elsewhere tells that.
 
 use std::fmt;
+use std::str::FromStr;
 
 use cuiban_event_log::Position;
 use rusqlite::{Connection, OptionalExtension};
@@ -59,6 +60,26 @@ pub(crate) fn payload_hash(payload: &[u8]) -> [u8; 32] {
 impl fmt::Display for Seal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// A text that is not a [`Seal`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not a seal: 64 hexadecimal digits")]
+pub struct ParseSealError(String);
+
+impl FromStr for Seal {
+    type Err = ParseSealError;
+    fn from_str(text: &str) -> Result<Self, ParseSealError> {
+        let refused = || ParseSealError(text.to_owned());
+        let mut bytes = [0; 32];
+        if text.len() != 64 || !text.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+            return Err(refused());
+        }
+        for (n, byte) in bytes.iter_mut().enumerate() {
+            *byte = u8::from_str_radix(&text[2 * n..2 * n + 2], 16).map_err(|_| refused())?;
+        }
+        Ok(Self(bytes))
     }
 }
 
@@ -137,5 +158,7 @@ mod tests {
     fn the_seal_is_what_it_was_when_it_was_first_written() {
         let written = "aa3f145c72db927a412229ceb631cebb0ecc12bdb905c089cf3c468473fa7be1";
         assert_eq!(Seal::START.next(&ROW).to_string(), written);
+        assert_eq!(written.parse(), Ok(Seal::START.next(&ROW)));
+        assert!("aa".parse::<Seal>().is_err() && "+f".repeat(32).parse::<Seal>().is_err());
     }
 }

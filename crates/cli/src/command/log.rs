@@ -33,8 +33,8 @@ pub(crate) fn run(args: Log, settings: Settings) -> Outcome {
             let tail = Tail { filter: filter(branch, class).or_usage()?, after, follow: !no_follow, json };
             runtime()?.block_on(async { tail.print(open_log(&place, settings, Access::Read).await?).await })
         }
-        LogWhat::Verify { place, file, json } => {
-            runtime()?.block_on(verify(&place, file.as_deref(), settings, json))
+        LogWhat::Verify { place, file, seal, json } => {
+            runtime()?.block_on(verify(&place, file.as_deref(), seal.as_deref(), settings, json))
         }
         LogWhat::Export { place, file } => runtime()?.block_on(export(&place, settings, &file)),
         LogWhat::Import { place, file } => runtime()?.block_on(import(&place, settings, &file)),

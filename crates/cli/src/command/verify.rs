@@ -7,7 +7,7 @@ use std::path::Path;
 
 use anyhow::anyhow;
 use cuiban_event_log::StreamId;
-use cuiban_event_log_sqlite::AuditFault;
+use cuiban_event_log_sqlite::{AuditFault, Seal};
 use cuiban_event_schema::{Chain, ExportFault, ExportReader, hash, revision};
 use indicatif::ProgressBar;
 use serde_json::{Value, json};
@@ -40,10 +40,19 @@ struct Verdict {
     seal: Option<String>,
 }
 
-pub(super) async fn verify(place: &LogPlace, file: Option<&Path>, settings: Settings, json: bool) -> Outcome {
+pub(super) async fn verify(
+    place: &LogPlace,
+    file: Option<&Path>,
+    noted_seal: Option<&str>,
+    settings: Settings,
+    json: bool,
+) -> Outcome {
     let mut verdict = match (file, Place::of(place, &settings)) {
         (Some(file), _) => exported(&read_all(file).or_usage()?)?,
-        (None, Place::Embedded(config)) => embedded(&config)?,
+        (None, Place::Embedded(config)) => embedded(&config, noted_seal)?,
+        (None, Place::Nats(_)) if noted_seal.is_some() => {
+            return Err(Failure::Usage(anyhow!("a log on NATS has no seals: leave out --seal")));
+        }
         (None, Place::Nats(_)) => on_nats(place, settings).await?,
     };
     verdict.faults.sort_by_key(|fault| (fault.position.is_none(), fault.position));
@@ -71,11 +80,14 @@ async fn on_nats(place: &LogPlace, settings: Settings) -> Result<Verdict, Failur
     Ok(verdict)
 }
 
-fn embedded(config: &cuiban_event_log_sqlite::Config) -> Result<Verdict, Failure> {
+fn embedded(config: &cuiban_event_log_sqlite::Config, noted_seal: Option<&str>) -> Result<Verdict, Failure> {
     let (mut chain, mut faults) = (Chain::default(), Vec::new());
+    let noted_seal = noted_seal.map(str::parse::<Seal>).transpose().or_usage()?;
+    let mut is_missing = noted_seal.is_some();
     let bar = output::progress("校验 verify", cuiban_event_log_sqlite::head(config)?.raw());
     let audit = cuiban_event_log_sqlite::audit(config, |commit| {
         tick(&bar, commit.position.raw());
+        is_missing &= noted_seal != Some(commit.seal);
         let linked = chain.link(commit.stream_kind, commit.stream_id, commit.payload, commit.payload_hash);
         let said = revision(commit.payload);
         let what = match linked {
@@ -102,6 +114,10 @@ fn embedded(config: &cuiban_event_log_sqlite::Config) -> Result<Verdict, Failure
     // The audit's words first: of two that name the same commit they say more.
     verdict.faults.extend(audit.faults.into_iter().map(Fault::from));
     verdict.faults.extend(faults);
+    if is_missing {
+        let what = "the noted seal is nowhere in it: its end was cut off, or it is another log".to_owned();
+        verdict.faults.push(Fault { what, ..Fault::default() });
+    }
     Ok(verdict)
 }
 
