@@ -32,6 +32,20 @@ proto-release: proto
 bench *args:
     cargo run --release -- bench {{args}}
 
+# Power loss at the level of the file, so many times (docs/reliability.md).
+power-loss times="1000":
+    CUIBAN_POWER_LOSSES={{times}} cargo test -p cuiban-event-log-sqlite --test power_loss -- --nocapture
+
+# So many damaged read models, logs and exports (docs/reliability.md).
+damage times="1000":
+    cargo build -p cuiban-cli
+    CUIBAN_DAMAGES={{times}} cargo test -p acceptance --test damage -- --nocapture
+    CUIBAN_DAMAGES={{times}} cargo test -p cuiban-projector --test read_side damaged_copies -- --nocapture
+
+# Whatever comes from outside, by the million: `just fuzz`, `just fuzz 60 body`.
+fuzz seconds="600" *targets:
+    fuzz/run {{seconds}} {{targets}}
+
 # The crates' documentation.
 docs:
     cargo doc --workspace --no-deps --open

@@ -232,10 +232,16 @@ pub(crate) enum LogWhat {
         #[arg(long)]
         json: bool,
     },
-    /// Check each stream's revisions and chain of hashes.
+    /// Check that a log is as it was written, and name the first commit that is not.
     Verify {
         #[command(flatten)]
         place: LogPlace,
+        /// An exported log instead; `-` is stdin.
+        #[arg(value_name = "FILE")]
+        file: Option<PathBuf>,
+        /// A seal that an earlier verify told of the embedded log: a log without it was cut off, or is another one.
+        #[arg(long, value_name = "SEAL", conflicts_with = "file")]
+        seal: Option<String>,
         /// Print one JSON object.
         #[arg(long)]
         json: bool,

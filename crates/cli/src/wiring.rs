@@ -51,16 +51,38 @@ impl DataDir {
     }
 }
 
+/// Where a log is, once arguments and settings are weighed.
+#[derive(Clone, Debug)]
+pub(crate) enum Place {
+    /// On NATS, at this URL.
+    Nats(String),
+    /// In a data folder.
+    Embedded(cuiban_event_log_sqlite::Config),
+}
+
+impl Place {
+    pub(crate) fn of(place: &LogPlace, settings: &Settings) -> Self {
+        let nats = place.nats.clone().or_else(|| settings.nats.clone().filter(|_| place.data.is_none()));
+        match nats {
+            Some(url) => Self::Nats(url),
+            None => Self::Embedded(sqlite_config(&DataDir::new(place.data.clone(), settings), settings)),
+        }
+    }
+}
+
+fn sqlite_config(data: &DataDir, settings: &Settings) -> cuiban_event_log_sqlite::Config {
+    cuiban_event_log_sqlite::Config { path: data.log_file(), ..settings.sqlite.clone() }
+}
+
 /// The log at a place: embedded in a data folder, or on NATS.
 pub(crate) async fn open_log(
     place: &LogPlace,
     settings: Settings,
     access: Access,
 ) -> Result<Arc<dyn EventLog>, Failure> {
-    let nats = place.nats.clone().or_else(|| settings.nats.clone().filter(|_| place.data.is_none()));
-    match nats {
-        Some(url) => connect(&url, &settings).await.map(|log| log as Arc<dyn EventLog>),
-        None => embedded(&DataDir::new(place.data.clone(), &settings), &settings, access),
+    match Place::of(place, &settings) {
+        Place::Nats(url) => connect(&url, &settings).await.map(|log| log as Arc<dyn EventLog>),
+        Place::Embedded(_) => embedded(&DataDir::new(place.data.clone(), &settings), &settings, access),
     }
 }
 
@@ -78,8 +100,7 @@ pub(crate) fn embedded(
     settings: &Settings,
     access: Access,
 ) -> Result<Arc<dyn EventLog>, Failure> {
-    let path = data.log_file();
-    let config = cuiban_event_log_sqlite::Config { path: path.clone(), ..settings.sqlite.clone() };
+    let config = sqlite_config(data, settings);
     let log = match access {
         Access::Read => SqliteLog::open_read_only(config),
         Access::Write => {

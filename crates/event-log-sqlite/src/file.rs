@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
-use crate::Config;
+use crate::{Config, upgrade};
 
 /// What SQLite's `application_id` says of our files: `cuib`.
 pub const APPLICATION_ID: i32 = 0x6375_6962;
 
 /// The version of the table and its triggers, kept in SQLite's `user_version`.
-pub const SCHEMA_VERSION: i32 = 1;
+pub const SCHEMA_VERSION: i32 = 2;
 
 /// How often a new file is asked again for write-ahead logging while another process is creating it too.
 const WAL_ATTEMPTS_MAX: u32 = 100;
@@ -94,6 +94,7 @@ pub(crate) fn open_for_writing(config: &Config) -> Result<Connection, OpenError>
     }
     marks(&connection).map_err(sqlite)?.check(path)?;
     use_write_ahead_log(&connection, path)?;
+    upgrade::seal_version_1(&mut connection).map_err(sqlite)?;
     // FULL: the write-ahead log is synced at each COMMIT, before anybody hears of the commit.
     connection.pragma_update(None, "synchronous", "FULL").map_err(sqlite)?;
     connection.pragma_update(None, "recursive_triggers", true).map_err(sqlite)?;
@@ -233,7 +234,7 @@ mod tests {
     fn refuses_a_later_schema() {
         let (_folder, config) = config();
         open_for_writing(&config).unwrap().pragma_update(None, "user_version", SCHEMA_VERSION + 1).unwrap();
-        assert!(matches!(open_for_writing(&config), Err(OpenError::TooNew { found: 2, known: 1, .. })));
+        assert!(matches!(open_for_writing(&config), Err(OpenError::TooNew { found: 3, known: 2, .. })));
     }
 
     #[test]
@@ -259,7 +260,8 @@ mod tests {
     fn the_file_itself_refuses_change_removal_and_replacement() {
         let (_folder, config) = config();
         let log = open_for_writing(&config).unwrap();
-        let insert = "INTO commits VALUES (?1, 'ticket', '1', ?2, 'B0', 'case', zeroblob(16), x'01')";
+        let insert =
+            "INTO commits VALUES (?1, 'ticket', '1', ?2, 'B0', 'case', zeroblob(16), x'01', zeroblob(32))";
         log.execute(&format!("INSERT {insert}"), (1, 1)).unwrap();
         let shell = Connection::open(&config.path).unwrap();
         for (sql, position, revision) in [

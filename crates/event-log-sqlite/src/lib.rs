@@ -10,18 +10,25 @@
 //!  read_stream, head ─► a reader connection            feeders: page by page, signal or period
 //! ```
 //!
+//! [`audit`] reads a whole file once and checks all that it says of itself.
+//!
 //! This room never decodes a commit, never waits for a network, and never changes or removes a row: the
 //! file itself refuses that.
 
+mod audit;
 mod clock;
 mod config;
 mod feeder;
 mod file;
 mod log;
 mod reader;
+mod seal;
 mod store;
+mod upgrade;
 mod writer;
 
+pub use audit::{Audit, AuditError, AuditFault, AuditedCommit, FAULTS_MAX, audit, head};
 pub use config::Config;
 pub use file::{APPLICATION_ID, OpenError, SCHEMA_VERSION};
 pub use log::SqliteLog;
+pub use seal::{ParseSealError, Seal};

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use cuiban_event_log::{
     BoxError, Filter, LogError, Position, RecordedCommit, Route, StreamId, StreamVersion, Token,
 };
-use rusqlite::{Connection, ErrorCode, Row, params, params_from_iter};
+use rusqlite::{Connection, ErrorCode, Row, ffi, params, params_from_iter};
 use std::sync::Arc;
 use tokio::sync::Semaphore;
 
@@ -89,14 +89,23 @@ impl ReadError {
         match self {
             Self::Open(error) => unavailable(attempted, error),
             Self::Damaged(detail) => LogError::Damaged { attempted, detail },
+            // The file ends before its pages do.
+            Self::Sqlite(error) if extended_code(&error) == Some(ffi::SQLITE_IOERR_SHORT_READ) => {
+                LogError::Damaged { attempted, detail: error.to_string() }
+            }
             Self::Sqlite(error) => match error.sqlite_error_code() {
-                Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+                // Without a code it is rusqlite's: a column of another type, or a text that is none. Neither passes.
+                Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) | None => {
                     LogError::Damaged { attempted, detail: error.to_string() }
                 }
                 _ => unavailable(attempted, error),
             },
         }
     }
+}
+
+fn extended_code(error: &rusqlite::Error) -> Option<i32> {
+    error.sqlite_error().map(|error| error.extended_code)
 }
 
 fn unavailable(attempted: &'static str, source: impl Into<BoxError>) -> LogError {

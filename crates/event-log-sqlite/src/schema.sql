@@ -1,4 +1,5 @@
--- One row is one commit. The position is the place in the whole log; AUTOINCREMENT never gives one twice.
+-- One row is one commit. The position is the place in the whole log; AUTOINCREMENT never gives one twice. The seal
+-- is the SHA-256 of the row before and of all that this row says (seal.rs): a changed log shows.
 CREATE TABLE commits (
     position    INTEGER PRIMARY KEY AUTOINCREMENT,
     stream_kind TEXT    NOT NULL,
@@ -8,6 +9,7 @@ CREATE TABLE commits (
     class       TEXT    NOT NULL,
     commit_id   BLOB    NOT NULL CHECK (length(commit_id) = 16),
     payload     BLOB    NOT NULL,
+    seal        BLOB    NOT NULL CHECK (length(seal) = 32),
     UNIQUE (stream_kind, stream_id, revision)
 ) STRICT;
 

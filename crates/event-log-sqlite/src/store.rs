@@ -3,14 +3,16 @@
 use cuiban_event_log::{Append, AppendError, Appended, Expected, Position, StreamVersion};
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
+use crate::seal::{End, Sealed, payload_hash};
+
 const SELECT_LAST: &str =
     "SELECT coalesce(max(revision), 0) FROM commits WHERE stream_kind = ?1 AND stream_id = ?2";
 const SELECT_SAME: &str = "
     SELECT position FROM commits
     WHERE stream_kind = ?1 AND stream_id = ?2 AND revision = ?3 AND commit_id = ?4";
 const INSERT: &str = "
-    INSERT INTO commits (stream_kind, stream_id, revision, branch, class, commit_id, payload)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+    INSERT INTO commits (position, stream_kind, stream_id, revision, branch, class, commit_id, payload, seal)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
 
 /// What an append is answered.
 pub(crate) type Answer = Result<Appended, AppendError>;
@@ -32,7 +34,9 @@ pub(crate) fn store<'a>(
     let transaction = connection
         .transaction_with_behavior(TransactionBehavior::Immediate)
         .map_err(GroupFailure::NothingStored)?;
-    let answers: rusqlite::Result<Vec<Answer>> = appends.map(|append| insert(&transaction, append)).collect();
+    let mut end = End::of(&transaction).map_err(GroupFailure::NothingStored)?;
+    let answers: rusqlite::Result<Vec<Answer>> =
+        appends.map(|append| insert(&transaction, append, &mut end)).collect();
     // On the way out by `?`, the transaction is rolled back as it is dropped.
     let answers = answers.map_err(GroupFailure::NothingStored)?;
     transaction.commit().map_err(GroupFailure::Unknown)?;
@@ -41,17 +45,30 @@ pub(crate) fn store<'a>(
 
 /// Checks, then inserts. Nothing comes between the two, as the transaction holds the file's write lock; the
 /// table's unique key stands behind them all the same.
-fn insert(transaction: &Transaction<'_>, append: &Append) -> rusqlite::Result<Answer> {
+fn insert(transaction: &Transaction<'_>, append: &Append, end: &mut End) -> rusqlite::Result<Answer> {
     let (kind, id) = (append.stream.kind.as_str(), append.stream.id.as_str());
     let (branch, class) = (append.route.branch.as_str(), append.route.class.as_str());
     let commit_id = append.commit_id.as_bytes();
     let last = transaction.prepare_cached(SELECT_LAST)?.query_row([kind, id], |row| row.get(0))?;
     let expected = revision(append.expected);
     if expected == Some(last) {
+        let (position, revision) = (end.position + 1, last + 1);
+        let row = Sealed {
+            position,
+            stream_kind: kind,
+            stream_id: id,
+            revision,
+            branch,
+            class,
+            commit_id,
+            payload_hash: payload_hash(&append.payload),
+        };
+        let seal = end.seal.next(&row);
         let payload = &append.payload[..];
-        let values = params![kind, id, last + 1, branch, class, commit_id, payload];
+        let values = params![position, kind, id, revision, branch, class, commit_id, payload, seal.0];
         transaction.prepare_cached(INSERT)?.execute(values)?;
-        return Ok(Ok(appended(transaction.last_insert_rowid(), last + 1)));
+        *end = End { position, seal };
+        return Ok(Ok(appended(position, revision)));
     }
     if let Some(expected) = expected {
         // A retry of what stands exactly where it was to go is answered with the first storing.

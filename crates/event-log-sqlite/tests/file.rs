@@ -150,13 +150,26 @@ async fn a_damaged_row_is_reported_and_ends_the_subscription() {
     let log = SqliteLog::open(config.clone()).unwrap();
     log.append(commit("a", Expected::NoStream)).await.unwrap();
     let other = rusqlite::Connection::open(&config.path).unwrap();
-    let insert =
-        "INSERT INTO commits VALUES (2, 'ticket', 'not a token', 1, 'B0', 'case', zeroblob(16), x'')";
+    let insert = "INSERT INTO commits VALUES (2, 'ticket', 'not a token', 1, 'B0', 'case', zeroblob(16), x'', zeroblob(32))";
     other.execute(insert, ()).unwrap();
     let mut tail = log.subscribe(Filter::everything(), Position::from_raw(1)).await.unwrap();
     let answer = tokio::time::timeout(PATIENCE, tail.next()).await.unwrap();
     assert!(matches!(answer, Some(Err(LogError::Damaged { detail, .. })) if detail.contains("position 2")));
     assert!(tail.next().await.is_none());
+}
+
+#[tokio::test]
+async fn a_row_that_is_no_text_is_damage_and_not_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = Config::at(folder.path().join("log"));
+    let log = SqliteLog::open(config.clone()).unwrap();
+    let other = rusqlite::Connection::open(&config.path).unwrap();
+    let insert = "INSERT INTO commits
+         VALUES (1, 'ticket', CAST(x'ff' AS TEXT), 1, 'B0', 'case', zeroblob(16), x'', zeroblob(32))";
+    other.execute(insert, ()).unwrap();
+    let mut tail = log.subscribe(Filter::everything(), Position::START).await.unwrap();
+    let answer = tokio::time::timeout(PATIENCE, tail.next()).await.unwrap();
+    assert!(matches!(answer, Some(Err(LogError::Damaged { .. }))), "{answer:?}");
 }
 
 #[tokio::test]

@@ -34,41 +34,87 @@ pub enum ChainFault {
     WrongPreviousHash,
 }
 
+/// The part of a `CommitRecord` by which it hangs in its stream; the rest is stepped over.
+#[derive(Clone, PartialEq, prost::Message)]
+struct Link {
+    #[prost(string, tag = "2")]
+    stream_kind: String,
+    #[prost(string, tag = "3")]
+    stream_id: String,
+    #[prost(uint64, tag = "4")]
+    revision: u64,
+    #[prost(bytes = "vec", tag = "11")]
+    previous_hash: Vec<u8>,
+}
+
 /// Checks commits in the order of the log, stream by stream.
 #[derive(Debug, Default)]
 pub struct Chain {
-    streams: HashMap<(String, String), (u64, CommitHash)>,
+    /// The last revision and its hash, by kind and id.
+    streams: HashMap<String, HashMap<String, (u64, CommitHash)>>,
 }
 
 impl Chain {
-    /// Checks the next commit of a stream. After a fault the stream goes on from the commit that was found.
+    /// Checks the next commit of a stream, and that its bytes are a commit from end to end. After a fault the stream
+    /// goes on from the commit that was found.
     pub fn check(&mut self, stream_kind: &str, stream_id: &str, bytes: &[u8]) -> Result<(), ChainFault> {
-        let record = CommitRecord::decode(bytes).map_err(|error| ChainFault::Malformed(error.to_string()))?;
-        let last = self
-            .streams
-            .insert((stream_kind.to_owned(), stream_id.to_owned()), (record.revision, hash(bytes)));
-        if (record.stream_kind.as_str(), record.stream_id.as_str()) != (stream_kind, stream_id) {
+        CommitRecord::decode(bytes).map_err(malformed)?;
+        self.link(stream_kind, stream_id, bytes, hash(bytes))
+    }
+
+    /// The same for bytes that are known to be as they were written, by their [`hash`]: only the link is read.
+    pub fn link(
+        &mut self,
+        stream_kind: &str,
+        stream_id: &str,
+        bytes: &[u8],
+        hash: CommitHash,
+    ) -> Result<(), ChainFault> {
+        let link = Link::decode(bytes).map_err(malformed)?;
+        let last = self.put(stream_kind, stream_id, (link.revision, hash));
+        if (link.stream_kind.as_str(), link.stream_id.as_str()) != (stream_kind, stream_id) {
             return Err(ChainFault::WrongStream {
                 stored: format!("{stream_kind}/{stream_id}"),
-                said: format!("{}/{}", record.stream_kind, record.stream_id),
+                said: format!("{}/{}", link.stream_kind, link.stream_id),
             });
         }
         let (revision, previous) = last.map_or((0, None), |(revision, hash)| (revision, Some(hash)));
-        if record.revision != revision.saturating_add(1) {
+        if link.revision != revision.saturating_add(1) {
             return Err(ChainFault::WrongRevision {
                 expected: revision.saturating_add(1),
-                found: record.revision,
+                found: link.revision,
             });
         }
         match previous {
-            Some(previous) if record.previous_hash == previous => Ok(()),
-            None if record.previous_hash.is_empty() => Ok(()),
+            Some(previous) if link.previous_hash == previous => Ok(()),
+            None if link.previous_hash.is_empty() => Ok(()),
             _ => Err(ChainFault::WrongPreviousHash),
+        }
+    }
+
+    /// Names are copied only where they are new.
+    fn put(&mut self, kind: &str, id: &str, now: (u64, CommitHash)) -> Option<(u64, CommitHash)> {
+        if !self.streams.contains_key(kind) {
+            self.streams.insert(kind.to_owned(), HashMap::new());
+        }
+        let streams = self.streams.get_mut(kind)?;
+        match streams.get_mut(id) {
+            Some(last) => Some(std::mem::replace(last, now)),
+            None => streams.insert(id.to_owned(), now),
         }
     }
 
     /// How many streams were seen.
     pub fn streams(&self) -> usize {
-        self.streams.len()
+        self.streams.values().map(HashMap::len).sum()
     }
+}
+
+fn malformed(error: prost::DecodeError) -> ChainFault {
+    ChainFault::Malformed(error.to_string())
+}
+
+/// The revision that a commit says of itself, whatever else of it can be read.
+pub fn revision(bytes: &[u8]) -> Option<u64> {
+    Link::decode(bytes).ok().map(|link| link.revision)
 }

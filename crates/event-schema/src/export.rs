@@ -1,4 +1,10 @@
-//! A whole log as one file: commits byte for byte, and a trailer that tells whether all of them are there.
+//! A whole log as one file: commits byte for byte, each sealed upon what stands before it, and a trailer at the end.
+//!
+//! The magic line, then records: a length (varint), so many bytes of an `ExportRecord`, and a seal of 32 bytes, the
+//! SHA-256 of the seal before it, of the length and of the bytes. The last record is the trailer, and nothing follows.
+//! So whatever is edited, removed, moved, put between or cut off shows at its place.
+//!
+//! Version 1 had no seals but a digest of all commits' hashes in its trailer; it is still read.
 
 use prost::Message as _;
 use sha2::{Digest, Sha256};
@@ -8,28 +14,46 @@ use crate::proto::{CommitRecord, ExportRecord, ExportTrailer, ExportedCommit};
 use crate::{CommitHash, hash};
 
 /// The first line of an exported log.
-pub const EXPORT_MAGIC: &[u8] = b"cuiban-log-export 1\n";
+pub const EXPORT_MAGIC: &[u8] = b"cuiban-log-export 2\n";
+const MAGIC_1: &[u8] = b"cuiban-log-export 1\n";
+const SEAL_BYTES: usize = 32;
 
 /// Writes an export: the bytes of each record in turn.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct ExportWriter {
     commits: u64,
-    digest: Sha256,
+    seal: CommitHash,
+}
+
+impl Default for ExportWriter {
+    fn default() -> Self {
+        Self { commits: 0, seal: hash(EXPORT_MAGIC) }
+    }
 }
 
 impl ExportWriter {
     /// One commit.
     pub fn commit(&mut self, commit: ExportedCommit) -> Vec<u8> {
         self.commits += 1;
-        self.digest.update(hash(&commit.payload));
-        ExportRecord { record: Some(Record::Commit(commit)) }.encode_length_delimited_to_vec()
+        self.sealed(Record::Commit(commit))
     }
 
     /// The end.
-    pub fn trailer(self) -> Vec<u8> {
-        let trailer = ExportTrailer { commits: self.commits, digest: self.digest.finalize().to_vec() };
-        ExportRecord { record: Some(Record::Trailer(trailer)) }.encode_length_delimited_to_vec()
+    pub fn trailer(mut self) -> Vec<u8> {
+        let trailer = ExportTrailer { commits: self.commits, digest: Vec::new() };
+        self.sealed(Record::Trailer(trailer))
     }
+
+    fn sealed(&mut self, record: Record) -> Vec<u8> {
+        let mut bytes = ExportRecord { record: Some(record) }.encode_length_delimited_to_vec();
+        self.seal = sealed_upon(&self.seal, &bytes);
+        bytes.extend_from_slice(&self.seal);
+        bytes
+    }
+}
+
+fn sealed_upon(seal: &CommitHash, record: &[u8]) -> CommitHash {
+    Sha256::new().chain_update(seal).chain_update(record).finalize().into()
 }
 
 /// An exported log that cannot be trusted.
@@ -38,6 +62,14 @@ pub enum ExportFault {
     /// The file does not begin as an export.
     #[error("not an exported log: the first line should be {:?}", String::from_utf8_lossy(EXPORT_MAGIC).trim_end())]
     NotAnExport,
+    /// A record that is not as it was written, or that does not follow the one before it.
+    #[error("record {record} is not sealed upon what stands before it")]
+    Seal {
+        /// Its place in the file, from 1.
+        record: u64,
+        /// What it says of itself, as far as that can be read.
+        said: Option<Box<ExportedCommit>>,
+    },
     /// A record that cannot be read.
     #[error("record {record} is damaged")]
     Damaged {
@@ -72,43 +104,93 @@ pub enum ExportFault {
     BytesBehind,
 }
 
-/// Reads an export from its bytes, record by record.
+/// Reads an export from its bytes, record by record, up to its end or its first fault.
 #[derive(Debug)]
 pub struct ExportReader<'a> {
     rest: &'a [u8],
     commits: u64,
-    digest: Sha256,
+    bond: Bond,
+}
+
+/// What holds the records together.
+#[derive(Debug)]
+enum Bond {
+    /// Version 1: over the hashes of all commits, told by the trailer.
+    Digest(Sha256),
+    /// Version 2: the last record's.
+    Seal(CommitHash),
 }
 
 impl<'a> ExportReader<'a> {
     /// Begins after the magic line.
     pub fn new(bytes: &'a [u8]) -> Result<Self, ExportFault> {
-        let rest = bytes.strip_prefix(EXPORT_MAGIC).ok_or(ExportFault::NotAnExport)?;
-        Ok(Self { rest, commits: 0, digest: Sha256::new() })
+        let (rest, bond) = match (bytes.strip_prefix(EXPORT_MAGIC), bytes.strip_prefix(MAGIC_1)) {
+            (Some(rest), _) => (rest, Bond::Seal(hash(EXPORT_MAGIC))),
+            (None, Some(rest)) => (rest, Bond::Digest(Sha256::new())),
+            (None, None) => return Err(ExportFault::NotAnExport),
+        };
+        Ok(Self { rest, commits: 0, bond })
+    }
+
+    /// How many bytes have not been read yet.
+    pub fn bytes_left(&self) -> usize {
+        self.rest.len()
     }
 
     /// The next commit; `None` at a sound end.
     pub fn next_commit(&mut self) -> Result<Option<ExportedCommit>, ExportFault> {
-        if self.rest.is_empty() {
-            return Err(ExportFault::CutOff { commits: self.commits });
-        }
         let place = self.commits + 1;
-        let record = ExportRecord::decode_length_delimited(&mut self.rest)
-            .map_err(|source| ExportFault::Damaged { record: place, source })?;
+        let record = self.next_record(place)?;
+        let record =
+            ExportRecord::decode(record).map_err(|source| ExportFault::Damaged { record: place, source })?;
         match record.record.ok_or(ExportFault::Unknown { record: place })? {
             Record::Commit(commit) => {
                 self.commits += 1;
-                self.digest.update(hash(&commit.payload));
+                if let Bond::Digest(digest) = &mut self.bond {
+                    digest.update(hash(&commit.payload));
+                }
                 Ok(Some(commit))
             }
-            Record::Trailer(trailer) => {
-                let digest: CommitHash = self.digest.clone().finalize().into();
-                if trailer.commits != self.commits || trailer.digest != digest {
-                    return Err(ExportFault::WrongTrailer { told: trailer.commits, read: self.commits });
-                }
-                if self.rest.is_empty() { Ok(None) } else { Err(ExportFault::BytesBehind) }
-            }
+            Record::Trailer(trailer) => self.end(&trailer).map(|()| None),
         }
+    }
+
+    /// The next record's bytes, if they are as they were written.
+    fn next_record(&mut self, place: u64) -> Result<&'a [u8], ExportFault> {
+        let cut_off = ExportFault::CutOff { commits: self.commits };
+        let (whole, mut behind) = (self.rest, self.rest);
+        let Ok(length) = prost::decode_length_delimiter(&mut behind) else { return Err(cut_off) };
+        let Some((record, rest)) = behind.split_at_checked(length) else { return Err(cut_off) };
+        self.rest = rest;
+        if let Bond::Seal(seal) = &mut self.bond {
+            let Some((found, rest)) = rest.split_at_checked(SEAL_BYTES) else { return Err(cut_off) };
+            let delimited = &whole[..whole.len() - behind.len() + length];
+            *seal = sealed_upon(seal, delimited);
+            if seal != found {
+                return Err(ExportFault::Seal { record: place, said: said(record) });
+            }
+            self.rest = rest;
+        }
+        Ok(record)
+    }
+
+    fn end(&mut self, trailer: &ExportTrailer) -> Result<(), ExportFault> {
+        let digest = match &self.bond {
+            Bond::Digest(digest) => digest.clone().finalize().to_vec(),
+            Bond::Seal(_) => Vec::new(),
+        };
+        if trailer.commits != self.commits || trailer.digest != digest {
+            return Err(ExportFault::WrongTrailer { told: trailer.commits, read: self.commits });
+        }
+        if self.rest.is_empty() { Ok(()) } else { Err(ExportFault::BytesBehind) }
+    }
+}
+
+/// What a record that is not to be trusted says of itself.
+fn said(record: &[u8]) -> Option<Box<ExportedCommit>> {
+    match ExportRecord::decode(record).ok()?.record? {
+        Record::Commit(commit) => Some(Box::new(commit)),
+        Record::Trailer(_) => None,
     }
 }
 

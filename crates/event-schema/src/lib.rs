@@ -28,7 +28,7 @@ pub mod proto {
     include!(concat!(env!("OUT_DIR"), "/cuiban.log.v1.rs"));
 }
 
-pub use chain::{Chain, ChainFault};
+pub use chain::{Chain, ChainFault, revision};
 pub use commit::{Commit, CommitHash, DecodeError, Envelope, SCHEMA_VERSION, decode, encode, hash};
 pub use export::{EXPORT_MAGIC, ExportFault, ExportReader, ExportWriter, commit_id};
 pub use readable::{to_json, to_line};

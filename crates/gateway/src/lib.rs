@@ -21,6 +21,8 @@ mod docs;
 mod door;
 mod extract;
 mod front;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod gateway;
 mod headers;
 mod intake;

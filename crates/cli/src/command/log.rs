@@ -14,6 +14,7 @@ use cuiban_event_schema::{Chain, EXPORT_MAGIC, ExportReader, ExportWriter, commi
 use serde_json::json;
 
 use super::runtime;
+use super::verify::verify;
 use crate::args::{Log, LogPlace, LogWhat};
 use crate::exit::{Failure, OrFailure, Outcome};
 use crate::output;
@@ -32,7 +33,9 @@ pub(crate) fn run(args: Log, settings: Settings) -> Outcome {
             let tail = Tail { filter: filter(branch, class).or_usage()?, after, follow: !no_follow, json };
             runtime()?.block_on(async { tail.print(open_log(&place, settings, Access::Read).await?).await })
         }
-        LogWhat::Verify { place, json } => runtime()?.block_on(verify(&place, settings, json)),
+        LogWhat::Verify { place, file, seal, json } => {
+            runtime()?.block_on(verify(&place, file.as_deref(), seal.as_deref(), settings, json))
+        }
         LogWhat::Export { place, file } => runtime()?.block_on(export(&place, settings, &file)),
         LogWhat::Import { place, file } => runtime()?.block_on(import(&place, settings, &file)),
     }
@@ -98,7 +101,7 @@ fn decode(file: &Path, json: bool) -> Outcome {
     Ok(output::line(&readable.or_usage()?)?)
 }
 
-fn read_all(file: &Path) -> anyhow::Result<Vec<u8>> {
+pub(super) fn read_all(file: &Path) -> anyhow::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     if file == Path::new("-") {
         std::io::stdin().lock().read_to_end(&mut bytes)?;
@@ -109,7 +112,7 @@ fn read_all(file: &Path) -> anyhow::Result<Vec<u8>> {
 }
 
 /// Every stored commit, in order, with a progress bar.
-async fn each_commit(
+pub(super) async fn each_commit(
     log: &dyn EventLog,
     what: &'static str,
     mut take: impl FnMut(RecordedCommit) -> anyhow::Result<()>,
@@ -130,43 +133,6 @@ async fn each_commit(
     }
     bar.finish_and_clear();
     Ok(commits)
-}
-
-async fn verify(place: &LogPlace, settings: Settings, json: bool) -> Outcome {
-    let log = open_log(place, settings, Access::Read).await?;
-    let mut chain = Chain::default();
-    let mut faults = Vec::new();
-    let commits = each_commit(log.as_ref(), "校验 verify", |commit| {
-        let StreamId { kind, id } = &commit.stream;
-        if let Err(fault) = chain.check(kind.as_str(), id.as_str(), &commit.payload) {
-            faults.push((commit.position, commit.stream.clone(), fault));
-        }
-        Ok(())
-    })
-    .await?;
-    let first = faults
-        .first()
-        .map(|(position, stream, fault)| (position.raw(), stream.to_string(), fault.to_string()));
-    if json {
-        let first = first.as_ref().map(
-            |(position, stream, fault)| json!({ "position": position, "stream": stream, "fault": fault }),
-        );
-        output::json(
-            &json!({ "commits": commits, "streams": chain.streams(), "faults": faults.len(), "first_fault": first }),
-        )?;
-    } else {
-        output::line(&format!(
-            "提交 commits {commits} · 流 streams {} · 错误 faults {}",
-            chain.streams(),
-            faults.len()
-        ))?;
-    }
-    match first {
-        Some((position, stream, fault)) => {
-            Err(Failure::Failed(anyhow!("the first bad commit is {position} ({stream}): {fault}")))
-        }
-        None => Ok(()),
-    }
 }
 
 async fn export(place: &LogPlace, settings: Settings, file: &Path) -> Outcome {

@@ -11,6 +11,7 @@ mod serve;
 mod simulate;
 mod ticket;
 mod up;
+mod verify;
 
 use clap::CommandFactory;
 use tracing_subscriber::EnvFilter;

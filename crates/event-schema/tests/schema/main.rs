@@ -9,6 +9,7 @@ mod office_samples;
 mod samples;
 mod ticket_samples;
 
+mod exports;
 mod foreign;
 mod golden;
 mod readable;
