@@ -9,8 +9,7 @@ use std::sync::Arc;
 use cuiban_event_log::{EventLog, Filter, Position, conformance};
 use cuiban_event_log_jetstream::test_server::NatsCluster;
 use cuiban_event_log_jetstream::{Config, JetStreamLog};
-use serde_json::Value;
-use support::{append_through_everything, heard, token, until};
+use support::{append_through_everything, heard, token};
 use tokio::task::JoinSet;
 
 /// A log of its own on the cluster: each fact wants a fresh one.
@@ -48,7 +47,7 @@ async fn subscriptions_and_writers_live_through_the_death_of_the_streams_leader(
     }
     let mut positions = heard(&mut all, 100).await;
     for _ in 0..2 {
-        let leader = leader(&cluster).await;
+        let leader = cluster.leader().await;
         cluster.servers[leader].kill();
         positions.extend(heard(&mut all, 100).await);
         cluster.servers[leader].restart().await;
@@ -58,16 +57,4 @@ async fn subscriptions_and_writers_live_through_the_death_of_the_streams_leader(
     acknowledged.sort();
     assert_eq!(positions, acknowledged, "each acknowledged commit once, in order, and no other");
     assert_eq!(log.head().await.unwrap(), acknowledged[399]);
-}
-
-/// Which server leads the stream.
-async fn leader(cluster: &NatsCluster) -> usize {
-    let servers: Vec<String> = cluster.config().servers;
-    let client = async_nats::connect(servers).await.unwrap();
-    until(async || {
-        let answer = client.request("$JS.API.STREAM.INFO.CUIBAN", "".into()).await.ok()?;
-        let info: Value = serde_json::from_slice(&answer.payload).unwrap();
-        info["cluster"]["leader"].as_str()?.strip_prefix("test-")?.parse().ok()
-    })
-    .await
 }
