@@ -26,6 +26,8 @@ async fn what_replication_could_break_holds_on_three_servers() {
     conformance::exactly_one_of_64_racers_continues_a_stream(fresh(&cluster, "continue").await).await;
     conformance::the_expectation_covers_all_routes_of_a_stream(fresh(&cluster, "routes").await).await;
     conformance::a_retry_never_stores_twice(fresh(&cluster, "retry").await).await;
+    conformance::other_bytes_under_a_known_id_are_never_said_to_be_stored(fresh(&cluster, "anew").await)
+        .await;
     conformance::a_commit_id_seen_elsewhere_does_not_matter(fresh(&cluster, "elsewhere").await).await;
     conformance::many_writers_lose_and_double_nothing(fresh(&cluster, "writers").await).await;
     conformance::a_stream_read_while_it_is_written_has_no_hole(fresh(&cluster, "holes").await).await;
