@@ -12,12 +12,21 @@ pub struct Config {
     pub retries_max: u32,
     /// The first pause before a retry after an unknown outcome, in milliseconds; doubled each time.
     pub retry_delay_ms: u64,
+    /// How long a command may take altogether, in milliseconds. Then its caller is told that the outcome is unknown and
+    /// can send it again: a broker that says nothing is not waited for attempt by attempt.
+    pub answer_ms_max: u64,
     /// How many ticket numbers a process reserves at a time.
     pub number_block: u64,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { cached_streams_max: 20_000, retries_max: 8, retry_delay_ms: 20, number_block: 50 }
+        Self {
+            cached_streams_max: 20_000,
+            retries_max: 8,
+            retry_delay_ms: 20,
+            answer_ms_max: 10_000,
+            number_block: 50,
+        }
     }
 }
