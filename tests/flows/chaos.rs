@@ -37,6 +37,6 @@ async fn every_promise_holds_whatever_happens_around_three_servers() -> Result<(
         Fault::RollingRestart,
         Fault::GatewaysWire(Wire::Silent),
     ];
-    let installation = Installation::start(Broker::three().await, jetstream()).await?;
+    let installation = Installation::start(Broker::three().await?, jetstream()).await?;
     Plan::from_environment(&brief)?.play(installation, &faults(&brief, Fault::of_three())).await
 }

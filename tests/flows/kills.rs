@@ -12,6 +12,8 @@ use anyhow::{Result, ensure};
 const KILLS: usize = 10;
 /// One in so many recoveries is cut short by a further kill.
 const RECOVERY_EVERY: usize = 4;
+/// So at least one of so many kills falls during recovery.
+const RECOVERIES_KILLED_OF: usize = 5;
 /// After how many recoveries the log is judged.
 const JUDGED_EVERY: usize = 40;
 /// How many clients work at a time.
@@ -84,9 +86,9 @@ async fn every_promise_holds_however_often_the_embedded_process_is_killed() -> R
     let mut ledger = Ledger::follow(&place).await?;
     let mut tally = Tally::default();
     say(&format!("embedded: {kills} kills, seed {seed}"));
-    while tally.kills() < kills {
+    while tally.kills() < kills || tally.in_recovery < kills / RECOVERIES_KILLED_OF {
         let mut crew = Crew::at_work(&client, &format!("shift-{}", tally.kills()), CLIENTS, PACE);
-        let recoveries = JUDGED_EVERY.min(kills - tally.kills());
+        let recoveries = JUDGED_EVERY.min(kills.saturating_sub(tally.kills()).max(RECOVERY_EVERY));
         some_kills(&mut process, &mut crew, &mut draw, recoveries, &mut tally).await?;
         let acknowledged = crew.rest().await?;
         tally.acknowledged += acknowledged.len();

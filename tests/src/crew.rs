@@ -39,10 +39,13 @@ impl Progress {
         self.until(|all| all.iter().map(|one| one.answered_at).filter(|at| *at >= instant).min()).await
     }
 
-    /// The first answer to something that was sent at or after an instant, waited for.
-    pub async fn first_sent_after(&self, instant: Instant) -> Instant {
-        self.until(|all| all.iter().filter(|one| one.sent_at >= instant).map(|one| one.answered_at).min())
-            .await
+    /// The longest stretch from an instant on without an answer.
+    pub fn longest_silence_after(&self, instant: Instant) -> Duration {
+        let mut answers: Vec<Instant> = self.acknowledged().iter().map(|one| one.answered_at).collect();
+        answers.push(instant);
+        answers.retain(|at| *at >= instant);
+        answers.sort_unstable();
+        answers.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or_default()
     }
 
     async fn until<T>(&self, look: impl Fn(&[Acknowledged]) -> Option<T>) -> T {

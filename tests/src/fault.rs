@@ -21,6 +21,8 @@ pub enum Fault {
     Pause(Whom),
     /// Not a byte is free on the disk of servers of the broker; then there is room again.
     FullDisk(Whom),
+    /// The network between one server and the two others, long enough for these to choose another leader.
+    Partition(Whom),
     /// The network between the gateways and the broker.
     GatewaysWire(Wire),
     /// The network between the watchdogs and the broker.
@@ -44,6 +46,9 @@ pub enum Whom {
     All,
 }
 
+/// How long servers take at most until they choose another leader.
+const ELECTION: Duration = Duration::from_secs(9);
+
 /// A fault that is there.
 #[derive(Debug)]
 pub struct Injected {
@@ -66,7 +71,8 @@ impl Fault {
         let follower =
             [Self::Kill(Whom::Follower), Self::Pause(Whom::Follower), Self::FullDisk(Whom::Follower)];
         let all = [Self::RollingRestart, Self::Kill(Whom::All), Self::Pause(Whom::All)];
-        [leader.as_slice(), &follower, &all, &Self::of_processes()].concat()
+        let apart = [Self::Partition(Whom::Leader), Self::Partition(Whom::Follower)];
+        [leader.as_slice(), &follower, &all, &apart, &Self::of_processes()].concat()
     }
 
     fn of_processes() -> Vec<Self> {
@@ -84,18 +90,29 @@ impl Fault {
         }
     }
 
+    /// How long it lasts, where faults last this long.
+    pub fn lasts(self, drawn: Duration) -> Duration {
+        match self {
+            Self::Partition(_) => drawn + ELECTION,
+            _ => drawn,
+        }
+    }
+
     /// Makes it go wrong.
     pub async fn inject(self, installation: &mut Installation) -> Result<Injected> {
         let servers = match self {
-            Self::Kill(whom) | Self::Pause(whom) | Self::FullDisk(whom) => whom.of(installation).await,
+            Self::Kill(whom) | Self::Pause(whom) | Self::FullDisk(whom) | Self::Partition(whom) => {
+                whom.of(installation).await
+            }
             _ => Vec::new(),
         };
         let before = now();
-        for server in &servers {
-            let server = &mut installation.broker.servers_mut()[*server];
+        for number in &servers {
+            let server = &mut installation.broker.servers_mut()[*number];
             match self {
                 Self::Kill(_) => server.kill(),
                 Self::Pause(_) => server.pause(),
+                Self::Partition(_) => installation.broker.wire_server(*number, Wire::Silent),
                 _ => {
                     server.disk().into_iter().for_each(SmallDisk::fill);
                     // What fits in the page that was begun is stored still.
@@ -117,7 +134,7 @@ impl Fault {
                 }
             }
             Self::RollingRestart => rolling_restart(installation).await,
-            Self::Kill(_) | Self::Pause(_) | Self::FullDisk(_) => {}
+            Self::Kill(_) | Self::Pause(_) | Self::FullDisk(_) | Self::Partition(_) => {}
         }
         let began_at = if self == Self::RollingRestart { before } else { now() };
         Ok(Injected { servers, began_at })
@@ -125,11 +142,12 @@ impl Fault {
 
     /// Puts it right again.
     pub async fn lift(self, installation: &mut Installation, injected: &Injected) -> Result<()> {
-        for server in &injected.servers {
-            let server = &mut installation.broker.servers_mut()[*server];
+        for number in &injected.servers {
+            let server = &mut installation.broker.servers_mut()[*number];
             match self {
                 Self::Kill(_) => server.restart().await,
                 Self::Pause(_) => server.resume(),
+                Self::Partition(_) => installation.broker.wire_server(*number, Wire::Whole),
                 _ => {
                     server.disk().into_iter().for_each(SmallDisk::free);
                     // A server that could not write gives up its store until it is started again.
@@ -151,7 +169,11 @@ impl Fault {
                     role.resume().await?;
                 }
             }
-            Self::RollingRestart | Self::Kill(_) | Self::Pause(_) | Self::FullDisk(_) => {}
+            Self::RollingRestart
+            | Self::Kill(_)
+            | Self::Pause(_)
+            | Self::FullDisk(_)
+            | Self::Partition(_) => {}
         }
         Ok(())
     }
@@ -205,6 +227,7 @@ impl fmt::Display for Fault {
             Self::Kill(servers) => format!("kill -9 broker: {}", whom(servers)),
             Self::Pause(servers) => format!("SIGSTOP broker: {}", whom(servers)),
             Self::FullDisk(servers) => format!("disk full: {}", whom(servers)),
+            Self::Partition(servers) => format!("cut off: {}", whom(servers)),
             Self::GatewaysWire(state) => format!("gateways' network: {}", wire(state)),
             Self::WatchdogsWire(state) => format!("watchdogs' network: {}", wire(state)),
             Self::KillRoles => "kill -9 every role".to_owned(),

@@ -16,8 +16,16 @@ const DISK_BYTES: u64 = 256 << 20;
 pub enum Broker {
     /// One server.
     One(Box<NatsServer>),
-    /// Three servers, each with a copy of the log.
-    Three(NatsCluster),
+    /// Three servers, each with a copy of the log, and the wires between them.
+    Three(NatsCluster, Vec<Route>),
+}
+
+/// The wire by which one server reaches another.
+#[derive(Debug)]
+pub struct Route {
+    from: usize,
+    to: usize,
+    proxy: Proxy,
 }
 
 /// Broker and roles. The gateways and the watchdogs reach the broker through wires, each pair by its own.
@@ -45,15 +53,34 @@ impl Broker {
     }
 
     /// Three of them.
-    pub async fn three() -> Self {
-        Self::Three(NatsCluster::start_on_disks(Some(DISK_BYTES)).await)
+    pub async fn three() -> Result<Self> {
+        let (ports, mut wires, mut routes) =
+            (NatsCluster::route_ports(), Vec::new(), <[Vec<String>; 3]>::default());
+        for (from, routes) in routes.iter_mut().enumerate() {
+            for (to, port) in ports.iter().enumerate().filter(|(to, _)| *to != from) {
+                let proxy = Proxy::to(SocketAddr::from(([127, 0, 0, 1], *port))).await?;
+                routes.push(format!("nats://{}", proxy.address()));
+                wires.push(Route { from, to, proxy });
+            }
+        }
+        Ok(Self::Three(NatsCluster::start_routed(ports, routes, Some(DISK_BYTES)).await, wires))
+    }
+
+    /// Changes how the wires between one server and the two others are.
+    pub fn wire_server(&self, server: usize, wire: Wire) {
+        if let Self::Three(_, routes) = self {
+            routes
+                .iter()
+                .filter(|route| route.from == server || route.to == server)
+                .for_each(|route| route.proxy.set(wire));
+        }
     }
 
     /// All servers.
     pub fn servers(&self) -> &[NatsServer] {
         match self {
             Self::One(server) => std::slice::from_ref(server),
-            Self::Three(cluster) => &cluster.servers,
+            Self::Three(cluster, _) => &cluster.servers,
         }
     }
 
@@ -61,7 +88,7 @@ impl Broker {
     pub fn servers_mut(&mut self) -> &mut [NatsServer] {
         match self {
             Self::One(server) => std::slice::from_mut(server),
-            Self::Three(cluster) => &mut cluster.servers,
+            Self::Three(cluster, _) => &mut cluster.servers,
         }
     }
 
@@ -69,7 +96,7 @@ impl Broker {
     pub async fn leader(&self) -> usize {
         match self {
             Self::One(_) => 0,
-            Self::Three(cluster) => cluster.leader().await,
+            Self::Three(cluster, _) => cluster.leader().await,
         }
     }
 
@@ -77,7 +104,7 @@ impl Broker {
     pub async fn settled(&self) {
         match self {
             Self::One(_) => {}
-            Self::Three(cluster) => cluster.settled().await,
+            Self::Three(cluster, _) => cluster.settled().await,
         }
     }
 

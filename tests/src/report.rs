@@ -14,9 +14,9 @@ pub(crate) struct Round {
     pub(crate) commands: usize,
     pub(crate) notices: usize,
     pub(crate) refused: usize,
-    /// From the fault's beginning to the first answer to a command that was sent after it.
+    /// The longest stretch without an acknowledged command since the fault began.
     pub(crate) without_service: Duration,
-    /// From when it was put right to the first answer.
+    /// From when one began to put it right to the first acknowledged command.
     pub(crate) until_back: Duration,
     pub(crate) longest_wait: Duration,
     pub(crate) latest_notice: Duration,
@@ -37,7 +37,7 @@ impl Round {
             broken => format!("BROKEN: {}", broken.join("; ")),
         };
         format!(
-            "#{number:<3} {:<28} {:>5.2} s | {:>3} commands, {:>3} notices, {:>3} × 503 | no service {:>5.2} s, back after {:>5.2} s, longest wait {:>5.2} s, latest notice {:>5.2} s | {verdict}",
+            "#{number:<3} {:<28} {:>5.2} s | {:>3} commands, {:>3} notices, {:>3} × 503 | silence {:>5.2} s, back after {:>5.2} s, longest wait {:>5.2} s, latest notice {:>5.2} s | {verdict}",
             self.fault,
             self.lasted.as_secs_f64(),
             self.commands,
@@ -58,7 +58,7 @@ pub(crate) fn table(name: &str, rounds: &[Round], violations: &[String]) {
         by_fault.entry(round.fault).or_default().push(round);
     }
     say(&format!(
-        "\n{name:<28} rounds commands notices  503s | no service: median   max | back after lifting: median   max | violations"
+        "\n{name:<28} rounds commands notices  503s | longest silence: median   max |        back after: median   max | longest wait | violations"
     ));
     for (fault, rounds) in &by_fault {
         say(&row(&fault.to_string(), rounds, 0));
@@ -73,7 +73,7 @@ fn row(name: &str, rounds: &[&Round], further_violations: usize) -> String {
     };
     let (without, back) = (spread(|round| round.without_service), spread(|round| round.until_back));
     format!(
-        "{name:<28} {:>6} {:>8} {:>7} {:>5} | {:>16.2} s {:>5.2} s | {:>24.2} s {:>5.2} s | {:>10}",
+        "{name:<28} {:>6} {:>8} {:>7} {:>5} | {:>16.2} s {:>5.2} s | {:>24.2} s {:>5.2} s | {:>10.2} s | {:>10}",
         rounds.len(),
         sum(|round| round.commands),
         sum(|round| round.notices),
@@ -82,6 +82,7 @@ fn row(name: &str, rounds: &[&Round], further_violations: usize) -> String {
         without.1.as_secs_f64(),
         back.0.as_secs_f64(),
         back.1.as_secs_f64(),
+        spread(|round| round.longest_wait).1.as_secs_f64(),
         sum(|round| round.violations.len()) + further_violations,
     )
 }

@@ -38,13 +38,15 @@ struct Stage {
 }
 
 impl Plan {
-    /// `CUIBAN_CHAOS_ROUNDS` rounds by `CUIBAN_CHAOS_SEED` with faults of up to eight seconds (longer than any answer is
-    /// waited for); without them, one round of each of these, briefly.
+    /// Half of `CUIBAN_CHAOS_ROUNDS` by `CUIBAN_CHAOS_SEED`, with faults of up to eight seconds, which is longer than the
+    /// broker's answer is waited for; without them, one round of each of these, briefly.
     pub fn from_environment(brief: &[Fault]) -> Result<Self> {
         let number = |name: &str| std::env::var(name).ok().map(|text| text.parse()).transpose();
         let seed = number("CUIBAN_CHAOS_SEED")?.unwrap_or(1);
         Ok(match number("CUIBAN_CHAOS_ROUNDS")? {
-            Some(rounds) => Self { seed, rounds: usize::try_from(rounds)?, lasts_ms: (50, 8_000) },
+            Some(rounds) => {
+                Self { seed, rounds: usize::try_from(rounds.div_ceil(2))?, lasts_ms: (50, 8_000) }
+            }
             None => Self { seed, rounds: brief.len(), lasts_ms: (300, 900) },
         })
     }
@@ -54,7 +56,7 @@ impl Plan {
         std::env::var_os("CUIBAN_CHAOS_ROUNDS").is_some()
     }
 
-    /// Plays the rounds on an installation; fails if a promise was broken.
+    /// Plays the rounds on an installation; fails if a promise was broken. `CUIBAN_CHAOS_ONLY` picks faults by their names.
     pub async fn play(self, installation: Installation, faults: &[Fault]) -> Result<()> {
         let servers = installation.broker.servers();
         let name = if servers.len() == 1 { "one server" } else { "three servers" };
@@ -63,6 +65,9 @@ impl Plan {
         if !has_disks {
             say("SKIPPED: a full disk (no user namespaces here)");
             faults.retain(|fault| !matches!(fault, Fault::FullDisk(_)));
+        }
+        if let Ok(only) = std::env::var("CUIBAN_CHAOS_ONLY") {
+            faults.retain(|fault| fault.to_string().contains(&only));
         }
         say(&format!("{name}: {} rounds, seed {}", self.rounds, self.seed));
         let mut stage = Stage::set_up(installation, self.seed).await?;
@@ -106,15 +111,14 @@ impl Stage {
         // The fault falls at any instant, whatever is under way.
         tokio::time::sleep(Duration::from_millis(self.draw.u64(0..150))).await;
         let injected = fault.inject(&mut self.installation).await?;
-        tokio::time::sleep(lasts).await;
-        fault.lift(&mut self.installation, &injected).await?;
+        tokio::time::sleep(fault.lasts(lasts)).await;
         let (began_at, lifted_at) = (injected.began_at, now());
+        fault.lift(&mut self.installation, &injected).await?;
         let back_at =
             crew.while_working(async |progress| progress.first_answer_after(lifted_at).await).await?;
-        let served_at =
-            crew.while_working(async |progress| progress.first_sent_after(began_at).await).await?;
         let enough = crew.progress().acknowledged().len() + COMMANDS_AROUND;
         crew.while_working(async |progress| progress.reaches(enough).await).await?;
+        let without_service = crew.progress().longest_silence_after(began_at);
         let acknowledged = crew.rest().await?;
         self.acknowledged += acknowledged.len();
         self.ledger.until_settled(&acknowledged).await?;
@@ -131,7 +135,7 @@ impl Stage {
             commands: acknowledged.len(),
             notices: self.ledger.notices() - notices_before,
             refused,
-            without_service: served_at - began_at,
+            without_service,
             until_back: back_at - lifted_at,
             longest_wait: self.client.take_longest_wait(),
             latest_notice: self.ledger.take_latest().to_std().unwrap_or_default(),

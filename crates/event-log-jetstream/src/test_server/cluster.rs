@@ -21,19 +21,32 @@ pub struct NatsCluster {
 impl NatsCluster {
     /// Starts three servers. Whoever connects waits until they have found each other.
     pub async fn start() -> Self {
-        Self::start_on_disks(None).await
+        let route_ports = Self::route_ports();
+        let routes = route_ports.map(|port| format!("nats://127.0.0.1:{port}")).to_vec();
+        Self::start_routed(route_ports, [routes.clone(), routes.clone(), routes], None).await
     }
 
-    /// As [`NatsCluster::start`], each on a disk of its own of this size.
-    pub async fn start_on_disks(disk_bytes: Option<u64>) -> Self {
-        let route_ports = [free_port(), free_port(), free_port()];
-        let routes = route_ports.map(|port| format!("nats://127.0.0.1:{port}")).join(", ");
+    /// Free ports for the servers to reach each other on.
+    pub fn route_ports() -> [u16; 3] {
+        [free_port(), free_port(), free_port()]
+    }
+
+    /// As [`NatsCluster::start`], where each server takes these routes to the others and no way around them, and has a
+    /// disk of its own of this size.
+    pub async fn start_routed(
+        route_ports: [u16; 3],
+        routes: [Vec<String>; 3],
+        disk_bytes: Option<u64>,
+    ) -> Self {
         let mut servers = Vec::new();
-        for (n, port) in route_ports.iter().enumerate() {
-            // Clients keep to the addresses they were given: some are given the addresses of proxies.
-            let listen =
-                format!("name: test, listen: \"127.0.0.1:{port}\", no_advertise: true, routes: [{routes}]");
-            let further = format!("server_name: test-{n}\ncluster {{ {listen} }}");
+        for (n, (port, routes)) in route_ports.iter().zip(routes).enumerate() {
+            // Clients and servers keep to the addresses they were given: some of them are proxies'. So what servers tell
+            // each other of a third leads nowhere.
+            let further = format!(
+                "server_name: test-{n}\ncluster {{ name: test, listen: \"127.0.0.1:{port}\", advertise: \"127.0.0.1:1\", \
+                 no_advertise: true, routes: [{}] }}",
+                routes.join(", ")
+            );
             servers.push(NatsServer::start_on_disk(&further, disk_bytes).await);
         }
         Self { servers }
