@@ -28,6 +28,14 @@ proto:
 proto-release: proto
     npx --yes @bufbuild/buf@1.75.0 build proto -o proto/released.binpb
 
+# So many rounds of chaos by seed, on real processes: a line each, then a table (docs/reliability.md).
+chaos rounds="100" seed="1":
+    tests/force chaos {{rounds}} {{seed}}
+
+# So many kills of the embedded process, one in five while it recovers.
+chaos-embedded kills="500" seed="1":
+    tests/force embedded {{kills}} {{seed}}
+
 # The table of figures, beside the machine's own limits.
 bench *args:
     cargo run --release -- bench {{args}}

@@ -177,7 +177,7 @@ async fn a_log_is_verified_carried_over_and_rebuilt_from() -> Result<()> {
         "kind": "repair", "channel": "phone", "branch": "B0", "area": "urban", "product_model": "KFR-35GW",
         "description": "不制冷", "customer": { "name": "客户", "phone": "138-0013-8000" },
     });
-    let ticket = client.until_acknowledged("/v1/tickets", "one", &call).await?.context("registered")?.ticket;
+    let ticket = client.until_acknowledged("/v1/tickets", "one", &call).await?.context("registered")?.id;
     let shown = cuiban(&["ticket", "show", &ticket, "--to", process.url(), "--json"])?;
     let number =
         serde_json::from_str::<Value>(stdout(&shown)?)?["number"].as_str().context("a number")?.to_owned();

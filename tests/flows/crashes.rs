@@ -1,72 +1,20 @@
 //! Killed while sixteen clients work tickets and limits run out: nothing acknowledged is lost, no notice is doubled
 //! or missed, and the read models are right after the restart.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
-use acceptance::{Acknowledged, Client, Ledger, Process};
+use acceptance::{Client, Ledger, Process, Progress, work_a_ticket};
 use anyhow::{Context, Result, ensure};
 use cuiban_event_log_jetstream::test_server::NatsServer;
-use serde_json::json;
-use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 const CLIENTS: usize = 16;
 const TICKETS_A_CLIENT: usize = 12;
 const KILLS: usize = 4;
 
-/// What the clients have done so far, and who waits for how much of it.
-#[derive(Default)]
-struct Progress {
-    done: AtomicUsize,
-    more: Notify,
-    acknowledged: Mutex<Vec<Acknowledged>>,
-}
-
-impl Progress {
-    fn add(&self, acknowledged: Acknowledged) {
-        self.acknowledged.lock().expect("no client panicked").push(acknowledged);
-        self.done.fetch_add(1, Ordering::SeqCst);
-        self.more.notify_waiters();
-    }
-
-    async fn reaches(&self, count: usize) {
-        loop {
-            let more = self.more.notified();
-            if self.done.load(Ordering::SeqCst) >= count {
-                return;
-            }
-            more.await;
-        }
-    }
-}
-
-/// Registers tickets; answers every second one, and goes to the customer's of every third.
 async fn work(client: Client, name: usize, progress: Arc<Progress>) -> Result<()> {
     for n in 0..TICKETS_A_CLIENT {
-        let key = |step: &str| format!("client-{name}-{n}-{step}");
-        let body = json!({
-            "kind": "repair", "channel": "phone", "branch": "B0", "area": "urban", "product_model": "KFR-35GW",
-            "description": "不制冷", "customer": { "name": format!("客户{name}"), "phone": "138-0013-8000" },
-        });
-        let registered = client.until_acknowledged("/v1/tickets", &key("register"), &body).await?;
-        let registered = registered.context("a registration is refused")?;
-        let ticket = registered.ticket.clone();
-        progress.add(registered);
-        let mut steps = Vec::new();
-        if n % 2 == 0 {
-            steps.push(("respond", json!({ "channel": "phone" })));
-        }
-        if n % 3 == 0 {
-            steps.push(("dispatch", json!({ "technician": "T1" })));
-            steps.push(("arrive", json!({})));
-        }
-        for (verb, body) in steps {
-            let path = format!("/v1/tickets/{ticket}/{verb}");
-            if let Some(done) = client.until_acknowledged(&path, &key(verb), &body).await? {
-                progress.add(done);
-            }
-        }
+        work_a_ticket(&client, &format!("client-{name}"), n, &progress).await?;
     }
     Ok(())
 }
@@ -84,10 +32,12 @@ async fn finished(mut clients: JoinSet<Result<()>>) -> Result<()> {
 
 /// Every acknowledged command is there, every limit that ran out was urged once, and the office knows each ticket.
 async fn judge(place: &[&str], office: &Client, progress: &Progress) -> Result<()> {
-    let acknowledged = progress.acknowledged.lock().expect("no client panicked").clone();
+    let acknowledged = progress.acknowledged();
     let mut ledger = Ledger::follow(place).await?;
     ledger.until_settled(&acknowledged).await?;
-    ledger.check()?;
+    let violations = ledger.take_violations(&acknowledged);
+    ensure!(violations.is_empty(), "{}", violations.join("\n"));
+    ensure!(ledger.asked_by_clients() == acknowledged.len(), "each command once, and no other");
     ensure!(ledger.tickets().len() == CLIENTS * TICKETS_A_CLIENT, "{} tickets", ledger.tickets().len());
     // Half the tickets are never answered, two thirds never visited: their limits of seconds must have run out.
     ensure!(ledger.notices() >= CLIENTS * TICKETS_A_CLIENT, "only {} notices", ledger.notices());

@@ -39,7 +39,7 @@ impl Written {
                 "description": "不制冷".repeat(1 + n * n % 300), "customer": { "name": "客户", "phone": "138-0013-8000" },
             });
             let registered = client.until_acknowledged("/v1/tickets", &format!("call-{n}"), &call).await?;
-            let ticket = registered.context("registered")?.ticket;
+            let ticket = registered.context("registered")?.id;
             for (verb, body) in
                 [("respond", json!({ "channel": "phone" })), ("dispatch", json!({ "technician": "T1" }))]
             {

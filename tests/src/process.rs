@@ -6,8 +6,8 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::{Child, Command};
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStderr, Command};
 
 /// How long a process may take until it says where it listens, or until it ends.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -69,16 +69,63 @@ impl Process {
         self.spawn().await
     }
 
+    /// Kills it, starts it again, and kills it this long after, unless it is ready before; answers whether it was not.
+    pub async fn restart_cut_short(&mut self, after: Duration) -> Result<bool> {
+        self.kill().await?;
+        let (mut child, mut lines) = self.begin()?;
+        let ready = self.ready;
+        let died_early = tokio::select! {
+            biased;
+            () = tokio::time::sleep(after) => true,
+            said = until_ready(&mut lines, ready) => said.map(|_| false)?,
+        };
+        child.kill().await?;
+        Ok(died_early)
+    }
+
+    /// Takes the processor away from it: its connections stand, and it does nothing.
+    pub async fn pause(&self) -> Result<()> {
+        self.signal("STOP").await
+    }
+
+    /// Lets the paused process go on.
+    pub async fn resume(&self) -> Result<()> {
+        self.signal("CONT").await
+    }
+
+    async fn signal(&self, name: &str) -> Result<()> {
+        let pid = self.child.as_ref().and_then(Child::id).context("a running process")?;
+        let sent = Command::new("kill").args([format!("-{name}"), pid.to_string()]).status().await?;
+        anyhow::ensure!(sent.success(), "kill -{name} {pid}");
+        Ok(())
+    }
+
     /// Asks it to stop, as `kill` does; answers its exit code.
     pub async fn stop(mut self) -> Result<Option<i32>> {
+        self.signal("TERM").await?;
         let mut child = self.child.take().context("a running process")?;
-        let pid = child.id().context("a process id")?;
-        let asked = Command::new("kill").arg(pid.to_string()).status().await?;
-        anyhow::ensure!(asked.success(), "kill {pid}");
         Ok(tokio::time::timeout(PATIENCE, child.wait()).await.context("the process ends in time")??.code())
     }
 
     async fn spawn(&mut self) -> Result<()> {
+        let (child, mut lines) = self.begin()?;
+        let said = tokio::time::timeout(PATIENCE, until_ready(&mut lines, self.ready));
+        let line = said.await.context("the process is ready in time")??;
+        if let Some(url) = line.strip_prefix("cuiban: ").filter(|url| url.starts_with("http")) {
+            self.url = url.to_owned();
+            self.keep_port();
+        }
+        // Read on, so that the process never waits for a full pipe.
+        tokio::spawn(async move {
+            while let Ok(Some(line)) = lines.next_line().await {
+                tell(&line);
+            }
+        });
+        self.child = Some(child);
+        Ok(())
+    }
+
+    fn begin(&self) -> Result<(Child, Lines<BufReader<ChildStderr>>)> {
         let mut command = Command::new(binary()?);
         command
             .args(&self.args)
@@ -87,27 +134,8 @@ impl Process {
             .stderr(Stdio::piped())
             .kill_on_drop(true);
         let mut child = command.spawn()?;
-        let mut lines = BufReader::new(child.stderr.take().context("a pipe")?).lines();
-        let ready = self.ready;
-        let said = tokio::time::timeout(PATIENCE, async {
-            let mut before = Vec::new();
-            while let Some(line) = lines.next_line().await? {
-                if line.starts_with(ready) {
-                    return Ok(line);
-                }
-                before.push(line);
-            }
-            bail!("the process ended before it was ready:\n{}", before.join("\n"))
-        });
-        let line = said.await.context("the process is ready in time")??;
-        if let Some(url) = line.strip_prefix("cuiban: ").filter(|url| url.starts_with("http")) {
-            self.url = url.to_owned();
-            self.keep_port();
-        }
-        // Read on, so that the process never waits for a full pipe.
-        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-        self.child = Some(child);
-        Ok(())
+        let lines = BufReader::new(child.stderr.take().context("a pipe")?).lines();
+        Ok((child, lines))
     }
 
     fn keep_port(&mut self) {
@@ -115,5 +143,25 @@ impl Process {
         if let Some(place) = self.args.iter().position(|arg| arg == "--listen") {
             self.args[place + 1] = address.into();
         }
+    }
+}
+
+/// Reads what a process says until it says that it is ready; answers that line.
+async fn until_ready(lines: &mut Lines<BufReader<ChildStderr>>, ready: &str) -> Result<String> {
+    let mut before = Vec::new();
+    while let Some(line) = lines.next_line().await? {
+        if line.starts_with(ready) {
+            return Ok(line);
+        }
+        tell(&line);
+        before.push(line);
+    }
+    bail!("the process ended before it was ready:\n{}", before.join("\n"))
+}
+
+/// Passes on what a process says, where somebody wants to read it.
+fn tell(line: &str) {
+    if std::env::var_os("CUIBAN_TEST_STDERR").is_some() {
+        eprintln!("{line}");
     }
 }

@@ -19,6 +19,9 @@ pub struct Config {
     pub log_time_fresh_ms: u64,
     /// The pause before company and branches are followed again after the log failed, in milliseconds.
     pub directory_retry_delay_ms: u64,
+    /// How long a command may take altogether, in milliseconds. Then its caller is told that the outcome is unknown and
+    /// can send it again: a broker that says nothing is not waited for attempt by attempt.
+    pub answer_ms_max: u64,
     /// How many ticket numbers a process reserves at a time.
     pub number_block: u64,
 }
@@ -32,6 +35,7 @@ impl Default for Config {
             clock_ahead_max_ms: Some(1_000),
             log_time_fresh_ms: 2_000,
             directory_retry_delay_ms: 500,
+            answer_ms_max: 10_000,
             number_block: 50,
         }
     }

@@ -143,9 +143,14 @@ impl<A: Aggregate> CommandHandler<A> {
         let mut delay = Duration::from_millis(self.config.retry_delay_ms);
         let mut unknown = None;
         for _ in 0..=self.config.retries_max {
-            match self.attempt(stream, loaded, command, meta, related).await? {
-                Ok(handled) => return Ok(handled),
-                Err(Again::Reread(cause)) => {
+            match self.attempt(stream, loaded, command, meta, related).await {
+                Ok(Ok(handled)) => return Ok(handled),
+                // An attempt before this one may be stored all the same: nobody can say that nothing was recorded.
+                Err(HandleError::Unavailable(source)) if unknown.is_some() => {
+                    return Err(HandleError::Unknown(source));
+                }
+                Err(error) => return Err(error),
+                Ok(Err(Again::Reread(cause))) => {
                     if cause.is_some() {
                         unknown = cause;
                         tokio::time::sleep(delay).await;

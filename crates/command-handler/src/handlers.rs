@@ -30,6 +30,7 @@ pub struct Handlers {
     directory: Directory,
     guard: Arc<ClockGuard>,
     ids: Arc<dyn IdSource>,
+    answer_max: Duration,
 }
 
 impl Handlers {
@@ -61,6 +62,7 @@ impl Handlers {
             directory,
             guard,
             ids,
+            answer_max: Duration::from_millis(config.answer_ms_max),
         })
     }
 
@@ -90,7 +92,7 @@ impl Handlers {
         command: &cuiban_domain::organisation::CompanyCommand,
         meta: &CommandMeta,
     ) -> Result<Handled<Company>, HandleError> {
-        self.company.handle(COMPANY, command, meta).await
+        self.in_time(self.company.handle(COMPANY, command, meta)).await
     }
 
     /// Commands to a branch.
@@ -100,7 +102,7 @@ impl Handlers {
         command: &cuiban_domain::organisation::BranchCommand,
         meta: &CommandMeta,
     ) -> Result<Handled<Branch>, HandleError> {
-        self.branches.handle(branch.as_str(), command, meta).await
+        self.in_time(self.branches.handle(branch.as_str(), command, meta)).await
     }
 
     /// Records an attempt to push an alert.
@@ -110,12 +112,12 @@ impl Handlers {
         command: &cuiban_domain::alert::RecordAttempt,
         meta: &CommandMeta,
     ) -> Result<Handled<Alert>, HandleError> {
-        self.alerts.handle(alert, command, meta).await
+        self.in_time(self.alerts.handle(alert, command, meta)).await
     }
 
     /// How an alert stands on its channels.
     pub async fn alert_state(&self, alert: &str) -> Result<Alert, HandleError> {
-        Ok(self.alerts.state(alert).await?.0)
+        Ok(self.in_time(self.alerts.state(alert)).await?.0)
     }
 
     /// Registers a ticket under an id of the caller's, with the next number of its series (R3).
@@ -125,14 +127,17 @@ impl Handlers {
         request: RegisterTicket,
         meta: &CommandMeta,
     ) -> Result<Handled<Ticket>, HandleError> {
-        let called_on = {
-            let organisation = self.directory.organisation();
-            let branch = organisation.branch(&request.branch)?;
-            branch.calendar.local_date(meta.occurred_at.unwrap_or_else(|| self.clock().now()))
-        };
-        let number = self.numbers.next(Series::of(request.kind, called_on)).await?;
-        let command = Registration { ticket, number, request }.into();
-        self.tickets.handle(&ticket.to_string(), &command, meta).await
+        self.in_time(async {
+            let called_on = {
+                let organisation = self.directory.organisation();
+                let branch = organisation.branch(&request.branch)?;
+                branch.calendar.local_date(meta.occurred_at.unwrap_or_else(|| self.clock().now()))
+            };
+            let number = self.numbers.next(Series::of(request.kind, called_on)).await?;
+            let command = Registration { ticket, number, request }.into();
+            self.tickets.handle(&ticket.to_string(), &command, meta).await
+        })
+        .await
     }
 
     /// Any other command to a ticket.
@@ -142,22 +147,28 @@ impl Handlers {
         command: &TicketCommand,
         meta: &CommandMeta,
     ) -> Result<Handled<Ticket>, HandleError> {
-        let related = match command.related() {
-            Some(other) if other != ticket => Some(self.tickets.state(&other.to_string()).await?.0),
-            _ => None,
-        };
-        let reserved = match command {
-            TicketCommand::DispatchTechnician(dispatch) => self.reserve_visit(ticket, dispatch, meta).await?,
-            _ => None,
-        };
-        let handled = self.tickets.handle_related(&ticket.to_string(), command, meta, related.as_ref()).await;
-        if let (Some((technician, branch)), Err(HandleError::Rejected(_))) = (reserved, &handled) {
-            let (state, _) = self.tickets.state(&ticket.to_string()).await?;
-            if state.technician.as_ref() != Some(&technician) {
-                self.release_visit(ticket, &technician, branch, &meta.following("release-visit")).await?;
+        self.in_time(async {
+            let related = match command.related() {
+                Some(other) if other != ticket => Some(self.tickets.state(&other.to_string()).await?.0),
+                _ => None,
+            };
+            let reserved = match command {
+                TicketCommand::DispatchTechnician(dispatch) => {
+                    self.reserve_visit(ticket, dispatch, meta).await?
+                }
+                _ => None,
+            };
+            let handled =
+                self.tickets.handle_related(&ticket.to_string(), command, meta, related.as_ref()).await;
+            if let (Some((technician, branch)), Err(HandleError::Rejected(_))) = (reserved, &handled) {
+                let (state, _) = self.tickets.state(&ticket.to_string()).await?;
+                if state.technician.as_ref() != Some(&technician) {
+                    self.release_visit(ticket, &technician, branch, &meta.following("release-visit")).await?;
+                }
             }
-        }
-        handled
+            handled
+        })
+        .await
     }
 
     /// A ticket as last seen from here, read if it is not at hand; `None` while the log is away.
@@ -174,7 +185,7 @@ impl Handlers {
         meta: &CommandMeta,
     ) -> Result<Handled<Schedule>, HandleError> {
         let command = ScheduleCommand::ReleaseVisit { ticket, branch };
-        self.schedules.handle(technician.as_str(), &command, meta).await
+        self.in_time(self.schedules.handle(technician.as_str(), &command, meta)).await
     }
 
     /// Keeps the visit's time free in the technician's schedule, so that no two visits overlap (R11). Held by the
@@ -194,6 +205,16 @@ impl Handlers {
         let meta = meta.following("reserve-visit");
         self.schedules.handle(dispatch.technician.as_str(), &command, &meta).await?;
         Ok(Some((dispatch.technician.clone(), branch)))
+    }
+
+    /// Whatever waits for the log meanwhile, for its answer, its numbers or the stream's own order, waits no longer than
+    /// this. A command that is dropped in the middle leaves the log checked and the cache empty.
+    async fn in_time<T>(
+        &self,
+        handling: impl Future<Output = Result<T, HandleError>>,
+    ) -> Result<T, HandleError> {
+        let handled = tokio::time::timeout(self.answer_max, Box::pin(handling)).await;
+        handled.unwrap_or_else(|late| Err(HandleError::Unknown(late.into())))
     }
 
     /// The meta of something that the process does by itself, once per `id`.

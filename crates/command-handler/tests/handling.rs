@@ -37,6 +37,8 @@ enum Fault {
     FalseConflict,
     /// Refused: the log is away.
     Away,
+    /// Not stored, and never answered.
+    Silence,
 }
 
 /// The in-memory log with faults in front of it.
@@ -61,6 +63,7 @@ impl EventLog for FaultyLog {
             }
             Some(Fault::CommitLost) => Err(AppendError::Unknown { stream, source: "no answer".into() }),
             Some(Fault::FalseConflict) => Err(AppendError::Conflict { stream, actual: None }),
+            Some(Fault::Silence) => std::future::pending().await,
             Some(Fault::Away) => Err(AppendError::Unavailable { stream, source: "away".into() }),
         }
     }
@@ -238,6 +241,28 @@ async fn retries_have_an_end_and_say_whether_the_outcome_is_known() {
     let away = office.handlers.ticket(ticket, &respond(), &office.meta()).await.unwrap_err();
     assert!(matches!(away, HandleError::Unavailable(_)), "{away:?}");
     assert_eq!(office.commits(ticket).await, 1);
+}
+
+#[tokio::test]
+async fn a_log_that_goes_away_after_a_lost_answer_leaves_the_outcome_unknown() {
+    let office = Office::open().await;
+    let (ticket, meta) = (office.call().await, office.meta());
+    office.fail_with([Fault::CommitLost, Fault::Away]);
+    let unknown = office.handlers.ticket(ticket, &respond(), &meta).await.unwrap_err();
+    assert!(matches!(unknown, HandleError::Unknown(_)), "{unknown:?}");
+    let again = office.handlers.ticket(ticket, &respond(), &meta).await.unwrap();
+    assert_eq!((again.outcome, again.revision), (Outcome::Recorded, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_log_that_says_nothing_is_waited_for_as_long_as_configured_and_no_longer() {
+    let office = Office::open().await;
+    let (ticket, meta) = (office.call().await, office.meta());
+    office.fail_with([Fault::Silence]);
+    let unknown = office.handlers.ticket(ticket, &respond(), &meta).await.unwrap_err();
+    assert!(matches!(unknown, HandleError::Unknown(_)), "{unknown:?}");
+    let again = office.handlers.ticket(ticket, &respond(), &meta).await.unwrap();
+    assert_eq!((again.outcome, again.revision), (Outcome::Recorded, 2));
 }
 
 #[tokio::test]

@@ -23,10 +23,12 @@ const MESSAGE_TOO_LARGE: u64 = 10054;
 /// Refusals that come before anything is stored: no resources, no JetStream, a sealed stream.
 const NOTHING_STORED: [u64; 8] = [10002, 10008, 10023, 10028, 10039, 10047, 10076, 10109];
 
-/// The broker's acknowledgement: stored, or (`duplicate`) stored by an earlier message with the same id.
+/// The broker's acknowledgement: stored, or (`duplicate`) an earlier message with the same id was.
 #[derive(Deserialize)]
 struct Acknowledgement {
     seq: u64,
+    #[serde(default)]
+    duplicate: bool,
 }
 
 /// Publishes one commit.
@@ -50,6 +52,9 @@ pub(crate) async fn append(broker: &Broker, append: Append) -> Result<Appended, 
     let timeout = millis(broker.config.append_ms_max);
     let answer = broker.request(subject, Some(headers), append.payload, timeout).await;
     match answer.and_then(|answer| parse::<Acknowledgement>(&answer.payload)) {
+        // The earlier message may have other bytes: another attempt at the command, decided at another time. Whoever
+        // re-reads finds what is stored.
+        Ok(stored) if stored.duplicate => Err(AppendError::Conflict { stream, actual: None }),
         Ok(stored) => Ok(Appended {
             position: Position::from_raw(stored.seq),
             version: StreamVersion::from_raw(stored.seq),

@@ -9,8 +9,7 @@ use std::sync::Arc;
 use cuiban_event_log::{EventLog, Filter, Position, conformance};
 use cuiban_event_log_jetstream::test_server::NatsCluster;
 use cuiban_event_log_jetstream::{Config, JetStreamLog};
-use serde_json::Value;
-use support::{append_through_everything, heard, token, until};
+use support::{append_through_everything, heard, token};
 use tokio::task::JoinSet;
 
 /// A log of its own on the cluster: each fact wants a fresh one.
@@ -27,6 +26,8 @@ async fn what_replication_could_break_holds_on_three_servers() {
     conformance::exactly_one_of_64_racers_continues_a_stream(fresh(&cluster, "continue").await).await;
     conformance::the_expectation_covers_all_routes_of_a_stream(fresh(&cluster, "routes").await).await;
     conformance::a_retry_never_stores_twice(fresh(&cluster, "retry").await).await;
+    conformance::other_bytes_under_a_known_id_are_never_said_to_be_stored(fresh(&cluster, "anew").await)
+        .await;
     conformance::a_commit_id_seen_elsewhere_does_not_matter(fresh(&cluster, "elsewhere").await).await;
     conformance::many_writers_lose_and_double_nothing(fresh(&cluster, "writers").await).await;
     conformance::a_stream_read_while_it_is_written_has_no_hole(fresh(&cluster, "holes").await).await;
@@ -48,7 +49,7 @@ async fn subscriptions_and_writers_live_through_the_death_of_the_streams_leader(
     }
     let mut positions = heard(&mut all, 100).await;
     for _ in 0..2 {
-        let leader = leader(&cluster).await;
+        let leader = cluster.leader().await;
         cluster.servers[leader].kill();
         positions.extend(heard(&mut all, 100).await);
         cluster.servers[leader].restart().await;
@@ -58,16 +59,4 @@ async fn subscriptions_and_writers_live_through_the_death_of_the_streams_leader(
     acknowledged.sort();
     assert_eq!(positions, acknowledged, "each acknowledged commit once, in order, and no other");
     assert_eq!(log.head().await.unwrap(), acknowledged[399]);
-}
-
-/// Which server leads the stream.
-async fn leader(cluster: &NatsCluster) -> usize {
-    let servers: Vec<String> = cluster.config().servers;
-    let client = async_nats::connect(servers).await.unwrap();
-    until(async || {
-        let answer = client.request("$JS.API.STREAM.INFO.CUIBAN", "".into()).await.ok()?;
-        let info: Value = serde_json::from_slice(&answer.payload).unwrap();
-        info["cluster"]["leader"].as_str()?.strip_prefix("test-")?.parse().ok()
-    })
-    .await
 }

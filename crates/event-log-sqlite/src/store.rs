@@ -9,7 +9,7 @@ const SELECT_LAST: &str =
     "SELECT coalesce(max(revision), 0) FROM commits WHERE stream_kind = ?1 AND stream_id = ?2";
 const SELECT_SAME: &str = "
     SELECT position FROM commits
-    WHERE stream_kind = ?1 AND stream_id = ?2 AND revision = ?3 AND commit_id = ?4";
+    WHERE stream_kind = ?1 AND stream_id = ?2 AND revision = ?3 AND commit_id = ?4 AND payload = ?5";
 const INSERT: &str = "
     INSERT INTO commits (position, stream_kind, stream_id, revision, branch, class, commit_id, payload, seal)
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
@@ -71,9 +71,10 @@ fn insert(transaction: &Transaction<'_>, append: &Append, end: &mut End) -> rusq
         return Ok(Ok(appended(position, revision)));
     }
     if let Some(expected) = expected {
-        // A retry of what stands exactly where it was to go is answered with the first storing.
+        // A retry of what stands exactly where it was to go, byte for byte, is answered with the first storing.
         let mut same = transaction.prepare_cached(SELECT_SAME)?;
-        let same = same.query_row(params![kind, id, expected + 1, commit_id], |row| row.get(0)).optional()?;
+        let place = params![kind, id, expected + 1, commit_id, &append.payload[..]];
+        let same = same.query_row(place, |row| row.get(0)).optional()?;
         if let Some(position) = same {
             return Ok(Ok(appended(position, expected + 1)));
         }

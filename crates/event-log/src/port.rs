@@ -24,8 +24,9 @@ use crate::{Filter, Route, StreamId};
 ///   position never changes. They may have holes.
 /// - **Immutable.** Nothing stored is changed or removed.
 /// - **Not a dedupe store.** Storing a commit id again is refused or allowed by the expectation alone. Whoever
-///   retries re-reads the stream and looks for its id; an adapter may answer a retry that it recognises with the
-///   position of the first storing, never with a second one.
+///   retries re-reads the stream and looks for its id; an adapter may answer a retry of the same bytes that it
+///   recognises with the position of the first storing, never with a second one. Other bytes under a stored id are a
+///   conflict: [`Appended`] always means *these* bytes.
 #[async_trait]
 pub trait EventLog: Send + Sync + fmt::Debug + 'static {
     /// Stores one commit, if the stream is as expected.

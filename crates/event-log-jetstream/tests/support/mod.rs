@@ -38,20 +38,6 @@ pub(crate) async fn within<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, future).await.unwrap()
 }
 
-/// Asks until the answer is there.
-pub(crate) async fn until<T>(mut ask: impl AsyncFnMut() -> Option<T>) -> T {
-    let mut again = tokio::time::interval(Duration::from_millis(10));
-    within(async {
-        loop {
-            again.tick().await;
-            if let Some(answer) = ask().await {
-                return answer;
-            }
-        }
-    })
-    .await
-}
-
 /// The positions of the next `count` commits.
 pub(crate) async fn heard(subscription: &mut Subscription, count: usize) -> Vec<Position> {
     let mut positions = Vec::new();

@@ -135,6 +135,28 @@ pub async fn a_retry_never_stores_twice(log: Log) {
     assert_eq!(kept, [payload_of(first.commit_id), payload_of(second.commit_id)]);
 }
 
+/// A command that is decided again gives other bytes under the same id (it is later now). What is acknowledged is what is
+/// stored, byte for byte: of two writers who send one id with different bytes, only the one whose bytes are kept is told so.
+pub async fn other_bytes_under_a_known_id_are_never_said_to_be_stored(log: Log) {
+    for n in 0..20 {
+        let one = stream("ticket", &n.to_string());
+        let first = commit(&one, Expected::NoStream);
+        let again = Append { payload: Bytes::from_static(b"decided anew"), ..first.clone() };
+        let (one_answer, other_answer) =
+            tokio::join!(within(log.append(first.clone())), within(log.append(again.clone())));
+        let later_answer = within(log.append(again.clone())).await;
+        let kept: Vec<Bytes> = read(&log, &one).await.into_iter().map(|commit| commit.payload).collect();
+        assert_eq!(kept.len(), 1, "one of the two is stored, once");
+        for (sent, answer) in [(&first, one_answer), (&again, other_answer), (&again, later_answer)] {
+            match answer {
+                Ok(_) => assert_eq!(kept[0], sent.payload, "said to be stored, and other bytes are kept"),
+                Err(AppendError::Conflict { .. } | AppendError::Unknown { .. }) => {}
+                Err(other) => panic!("the second is refused or unknown, not {other}"),
+            }
+        }
+    }
+}
+
 /// Only the expectation decides: a commit id that another stream has used hinders nothing, and is never answered
 /// with the other stream's position.
 pub async fn a_commit_id_seen_elsewhere_does_not_matter(log: Log) {

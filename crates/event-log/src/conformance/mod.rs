@@ -38,6 +38,7 @@ macro_rules! conformance_suite {
             refuses_to_begin_an_existing_stream
             the_expectation_covers_all_routes_of_a_stream
             a_retry_never_stores_twice
+            other_bytes_under_a_known_id_are_never_said_to_be_stored
             a_commit_id_seen_elsewhere_does_not_matter
             positions_grow_over_all_streams
             streams_with_similar_names_are_apart

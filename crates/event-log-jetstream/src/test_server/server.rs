@@ -1,6 +1,4 @@
-//! A real nats-server for tests: started on a free port with a folder of its own, killed, restarted.
-//!
-//! The binary is taken from the environment variable `NATS_SERVER`, or found on the path.
+//! One server.
 
 use std::net::TcpListener;
 use std::path::PathBuf;
@@ -8,23 +6,26 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use tempfile::TempDir;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use super::SmallDisk;
 use crate::Config;
 
 /// How long a server may take until it answers.
 const START_MAX: Duration = Duration::from_secs(30);
 
+/// How long a server may take to say how it is.
+const HEALTH_MAX: Duration = Duration::from_secs(5);
+
 /// How often a port is tried when another process is quicker.
 const PORT_ATTEMPTS_MAX: u32 = 20;
 
 /// One running, or killed, server. It is killed when dropped, and its folder removed.
-///
-/// Every method panics when the server does not do what is asked: this is for tests.
 #[derive(Debug)]
 pub struct NatsServer {
     process: Option<Child>,
+    disk: Option<SmallDisk>,
     folder: TempDir,
     port: u16,
     monitor_port: u16,
@@ -39,10 +40,17 @@ impl NatsServer {
 
     /// As [`NatsServer::start`], with further lines for the configuration file.
     pub async fn start_with(further: &str) -> Self {
+        Self::start_on_disk(further, None).await
+    }
+
+    /// As [`NatsServer::start_with`], with the store on a disk of its own of this size, where such a disk can be had.
+    pub async fn start_on_disk(further: &str, disk_bytes: Option<u64>) -> Self {
         for _ in 0..PORT_ATTEMPTS_MAX {
             let folder = tempfile::tempdir().expect("a temporary folder");
+            let disk = disk_bytes.and_then(|bytes| SmallDisk::mount(&folder.path().join("store"), bytes));
             let (port, monitor_port) = (free_port(), free_port());
-            let mut server = Self { process: None, folder, port, monitor_port, further: further.to_owned() };
+            let further = further.to_owned();
+            let mut server = Self { process: None, disk, folder, port, monitor_port, further };
             server.spawn();
             if server.answers().await {
                 return server;
@@ -69,6 +77,41 @@ impl NatsServer {
         }
     }
 
+    /// Asks the server to end, as an operator does, and waits until it has.
+    pub fn stop(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            signal(&process, "TERM");
+            process.wait().expect("the server can be waited for");
+        }
+    }
+
+    /// Takes the processor away from the server: its connections stand, and nothing answers.
+    pub fn pause(&self) {
+        signal(self.process.as_ref().expect("a running server"), "STOP");
+    }
+
+    /// Lets the paused server go on.
+    pub fn resume(&self) {
+        signal(self.process.as_ref().expect("a running server"), "CONT");
+    }
+
+    /// The disk of its own, if it has one.
+    pub fn disk(&self) -> Option<&SmallDisk> {
+        self.disk.as_ref()
+    }
+
+    /// Whether the server says that it serves and that its part of every stream is up to date.
+    pub async fn is_healthy(&self) -> bool {
+        let ask = async {
+            let mut connection = TcpStream::connect(("127.0.0.1", self.monitor_port)).await.ok()?;
+            connection.write_all(b"GET /healthz HTTP/1.0\r\nHost: localhost\r\n\r\n").await.ok()?;
+            let mut answer = String::new();
+            connection.read_to_string(&mut answer).await.ok()?;
+            answer.split_whitespace().nth(1).map(|status| status == "200")
+        };
+        tokio::time::timeout(HEALTH_MAX, ask).await.ok().flatten().unwrap_or(false)
+    }
+
     /// Starts the killed server again, on the same port and folder.
     pub async fn restart(&mut self) {
         self.kill();
@@ -86,7 +129,10 @@ impl NatsServer {
             self.port, self.monitor_port, self.further
         );
         std::fs::write(&settings, text).expect("the configuration file can be written");
-        let mut command = Command::new(&binary);
+        let mut command = match &self.disk {
+            Some(disk) => disk.command(&binary),
+            None => Command::new(&binary),
+        };
         command.arg("--config").arg(&settings).arg("--log").arg(self.folder.path().join("server.log"));
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let process = command.spawn();
@@ -113,35 +159,6 @@ impl NatsServer {
     }
 }
 
-/// Three servers that keep streams together.
-#[derive(Debug)]
-pub struct NatsCluster {
-    /// The servers, each to be killed and restarted by itself.
-    pub servers: Vec<NatsServer>,
-}
-
-impl NatsCluster {
-    /// Starts three servers. Whoever connects waits until they have found each other.
-    pub async fn start() -> Self {
-        let route_ports = [free_port(), free_port(), free_port()];
-        let routes = route_ports.map(|port| format!("nats://127.0.0.1:{port}")).join(", ");
-        let mut servers = Vec::new();
-        for (n, port) in route_ports.iter().enumerate() {
-            let listen = format!("name: test, listen: \"127.0.0.1:{port}\", routes: [{routes}]");
-            servers.push(
-                NatsServer::start_with(&format!("server_name: test-{n}\ncluster {{ {listen} }}")).await,
-            );
-        }
-        Self { servers }
-    }
-
-    /// A configuration for all three, with the stream on each.
-    pub fn config(&self) -> Config {
-        let servers = self.servers.iter().map(NatsServer::url).collect();
-        Config { servers, replicas: 3, connect_ms_max: 60_000, ..self.servers[0].config() }
-    }
-}
-
 impl Drop for NatsServer {
     fn drop(&mut self) {
         self.kill();
@@ -154,7 +171,13 @@ async fn greets(port: u16) -> bool {
     connection.read_exact(&mut greeting).await.is_ok() && &greeting == b"INFO"
 }
 
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
     listener.local_addr().expect("the port's number").port()
+}
+
+fn signal(process: &Child, name: &str) {
+    let pid = process.id().to_string();
+    let sent = Command::new("kill").args([format!("-{name}").as_str(), &pid]).status();
+    assert!(sent.is_ok_and(|status| status.success()), "kill -{name} {pid}");
 }
