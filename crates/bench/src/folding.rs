@@ -1,56 +1,146 @@
-//! Folding the log into one read model, beside only reading it.
+//! Folding the log into read models, beside only reading it.
+
+use std::path::Path;
+use std::sync::Arc;
 
 use cuiban_event_log::{EventLog, Filter, Position};
-use cuiban_projector::{Incoming, Model, OpenClocks, Store};
+use cuiban_projector::{Model, OpenClocks, Projector, Runner, Store};
 
-use crate::embedded::{register, system};
-use crate::figure::{failed, per_second, timed_async};
-use crate::{BenchError, Figure};
+use crate::figure::{AnyError, failed};
+use crate::jetstream::{Broker, drain_bare};
+use crate::office::{Contents, Office, contents};
+use crate::stopwatch::{per_second, timed_async};
+use crate::{BenchError, Figure, Goal};
 
-const WHAT: &str = "folding one read model";
-const TICKETS: usize = 20_000;
-const WRITERS: usize = 64;
-const BATCH_COMMITS_MAX: usize = 1024;
+/// As many as a projector takes at a time when it is far behind.
+const BATCH_COMMITS_MAX: usize = 16_384;
 
-type AnyError = Box<dyn std::error::Error + Send + Sync>;
-
-/// Commits a second from the embedded log into the open clocks.
-pub(crate) async fn one_model(rounds: u32) -> Result<Figure, BenchError> {
-    let dir = tempfile::tempdir()?;
-    let (log, handlers) = system(dir.path()).await.map_err(failed(WHAT))?;
-    register(handlers, WRITERS, TICKETS).await.map_err(failed(WHAT))?;
-    let mut pairs = Vec::new();
-    for round in 0..rounds {
-        let store = Store::open(dir.path().join(format!("models-{round}"))).map_err(failed(WHAT))?;
-        let model = Model::open(&store, OpenClocks).map_err(failed(WHAT))?;
-        let (took, folded) =
-            timed_async(read(log.as_ref(), |incoming| Ok(model.apply(&incoming).map(drop)?))).await;
-        let folded = per_second(folded.map_err(failed(WHAT))?, took);
-        let (took, count) = timed_async(drain(log.as_ref())).await;
-        pairs.push((folded, per_second(count.map_err(failed(WHAT))?, took)));
-    }
-    let what = "fold, one read model, embedded log".to_owned();
-    Ok(Figure::beside(what, "commits/s", "reading the same commits without decoding them", &pairs))
+/// How many models are folded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Models {
+    One,
+    All,
 }
 
-async fn read(
-    log: &dyn EventLog,
-    mut take: impl FnMut(Vec<Incoming>) -> Result<(), AnyError>,
-) -> Result<usize, AnyError> {
-    let mut subscription = log.subscribe(Filter::everything(), Position::START).await?;
-    let mut commits = 0;
-    while let Some(batch) = subscription.next_batch(BATCH_COMMITS_MAX).await {
-        let batch = batch?;
-        commits += batch.commits.len();
-        take(batch.commits.into_iter().map(Incoming::decode).collect())?;
-        if batch.caught_up {
-            break;
+impl Models {
+    fn named(self) -> &'static str {
+        match self {
+            Self::One => "one read model (open_clocks)",
+            Self::All => "all read models",
         }
     }
-    Ok(commits)
 }
 
-async fn drain(log: &dyn EventLog) -> Result<usize, AnyError> {
+/// Commits a second from the embedded log, beside reading them without decoding.
+pub(crate) async fn embedded(rounds: u32, models: Models, tickets: usize) -> Result<Figure, BenchError> {
+    let what = format!("fold, {}, embedded log", models.named());
+    let measured = async {
+        let folder = tempfile::tempdir()?;
+        let office = Office::embedded(folder.path()).await?;
+        office.lives(tickets).await?;
+        let found = contents(office.log.as_ref()).await?;
+        let mut pairs = Vec::new();
+        for round in 0..rounds {
+            let ours =
+                fold(&office.log, &folder.path().join(format!("models-{round}")), models, found).await?;
+            let (took, read) = timed_async(drain(office.log.as_ref())).await;
+            pairs.push((ours, per_second(read?, took)));
+        }
+        Ok::<_, AnyError>((pairs, found))
+    };
+    let (pairs, found) = measured.await.map_err(failed(&what))?;
+    let limit = "reading the same commits through the port, undecoded";
+    let figure = Figure::beside(what, "commits/s", limit, &pairs).note(said(tickets, found));
+    Ok(if models == Models::One { figure.goal(Goal::AtLeast(100_000.0)) } else { figure })
+}
+
+/// Commits a second from JetStream, beside the client's own ordered consumer.
+pub(crate) async fn on_jetstream(
+    rounds: u32,
+    models: Models,
+    tickets: usize,
+    broker: &Broker,
+) -> Result<Figure, BenchError> {
+    let what = format!("fold, {}, JetStream", models.named());
+    let measured = async {
+        let folder = tempfile::tempdir()?;
+        let log = broker.new_log().await?;
+        let office = Office::on(Arc::new(log.clone())).await?;
+        office.lives(tickets).await?;
+        let found = contents(office.log.as_ref()).await?;
+        let mut pairs = Vec::new();
+        for round in 0..rounds {
+            let ours =
+                fold(&office.log, &folder.path().join(format!("models-{round}")), models, found).await?;
+            let (took, read) = timed_async(drain_bare(&log, found.commits)).await;
+            read?;
+            pairs.push((ours, per_second(found.commits, took)));
+        }
+        Ok::<_, AnyError>((pairs, found))
+    };
+    let (pairs, found) = measured.await.map_err(failed(&what))?;
+    let limit = "the client library's ordered consumer, messages thrown away";
+    let figure = Figure::beside(what, "commits/s", limit, &pairs).note(said(tickets, found));
+    Ok(if models == Models::One { figure.goal(Goal::Ratio(0.6)) } else { figure })
+}
+
+fn said(tickets: usize, found: Contents) -> String {
+    let Contents { commits, events, .. } = found;
+    format!("{tickets} whole lives: {commits} commits, {events} events")
+}
+
+/// Commits a second into new models.
+pub(crate) async fn fold(
+    log: &Arc<dyn EventLog>,
+    dir: &Path,
+    models: Models,
+    found: Contents,
+) -> Result<f64, AnyError> {
+    match models {
+        Models::One => {
+            let (took, built) = timed_async(build_one(log, dir)).await;
+            built?.stop().await;
+            Ok(per_second(found.commits, took))
+        }
+        Models::All => {
+            let (took, built) = timed_async(build_all(log, dir, |_, _| {})).await;
+            built?.stop().await;
+            Ok(per_second(found.commits, took))
+        }
+    }
+}
+
+/// Follows the log into the open clocks until everything is folded.
+async fn build_one(log: &Arc<dyn EventLog>, dir: &Path) -> Result<Runner<OpenClocks>, AnyError> {
+    let store = Store::open(dir)?;
+    let model = Model::open(&store, OpenClocks)?;
+    let config = cuiban_projector::Config::default();
+    let runner = Runner::start(log.clone(), Filter::everything(), &store, model, config);
+    runner.progress().wait_for(|progress| progress.caught_up).await?;
+    Ok(runner)
+}
+
+/// Follows the log into all models until everything is folded.
+pub(crate) async fn build_all(
+    log: &Arc<dyn EventLog>,
+    dir: &Path,
+    mut progress: impl FnMut(u64, u64),
+) -> Result<Projector, AnyError> {
+    let projector =
+        Projector::start(log.clone(), dir, Filter::everything(), cuiban_projector::Config::default()).await?;
+    let mut told = projector.progress();
+    loop {
+        let now = *told.borrow_and_update();
+        progress(now.position.raw(), now.head.raw());
+        if now.caught_up {
+            return Ok(projector);
+        }
+        told.changed().await?;
+    }
+}
+
+/// Reads everything and keeps nothing.
+pub(crate) async fn drain(log: &dyn EventLog) -> Result<usize, AnyError> {
     let mut subscription = log.subscribe(Filter::everything(), Position::START).await?;
     let mut commits = 0;
     while let Some(batch) = subscription.next_batch(BATCH_COMMITS_MAX).await {

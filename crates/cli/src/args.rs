@@ -317,6 +317,30 @@ pub(crate) struct Bench {
     /// Measured rounds of each row.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub rounds: u32,
+    /// Only rows whose name contains this.
+    #[arg(long, value_name = "PATTERN")]
+    pub only: Option<String>,
+    /// The rows that take minutes, too: a million tickets, a million clocks. The hour of calls runs only by its name.
+    #[arg(long)]
+    pub long: bool,
+    /// List the rows and measure none.
+    #[arg(long)]
+    pub list: bool,
+    /// Measure how cost grows with the number of tickets, instead of the table.
+    #[arg(long)]
+    pub growth: bool,
+    /// The numbers of tickets at which growth is measured.
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "10000,100000",
+        requires = "growth",
+        value_name = "N,…"
+    )]
+    pub sizes: Vec<usize>,
+    /// Draw growth into this folder.
+    #[arg(long, requires = "growth", value_name = "DIR")]
+    pub svg: Option<PathBuf>,
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
