@@ -252,7 +252,7 @@ impl From<u32> for Nanos {
 mod tests {
     use super::*;
 
-    fn is_of_the_leader(cluster: Value) -> bool {
+    fn is_of_the_leader(cluster: &Value) -> bool {
         let info = json!({ "config": {}, "state": { "last_seq": 1 }, "ts": "2026-11-24T00:00:00Z", "cluster": cluster });
         serde_json::from_value::<StreamInfo>(info).unwrap().is_of_the_leader()
     }
@@ -261,9 +261,9 @@ mod tests {
     fn a_server_leads_for_certain_only_while_a_majority_has_just_been_heard_of() {
         let heard = |ago_ms: &[u64]| {
             let replicas: Vec<Value> = ago_ms.iter().map(|ms| json!({ "active": ms * 1_000_000 })).collect();
-            is_of_the_leader(json!({ "leader": "a", "replicas": replicas }))
+            is_of_the_leader(&json!({ "leader": "a", "replicas": replicas }))
         };
-        assert!(is_of_the_leader(Value::Null) && heard(&[]), "one server is its own majority");
+        assert!(is_of_the_leader(&Value::Null) && heard(&[]), "one server is its own majority");
         assert!(heard(&[100, 900]) && heard(&[100, 60_000]));
         assert!(!heard(&[3_000, 60_000]) && !heard(&[0, 0]), "late, or never heard of");
         assert!(heard(&[1, 1, 60_000, 60_000]) && !heard(&[1, 60_000, 60_000, 60_000]));
