@@ -23,10 +23,11 @@ fn all_at_work(client: &Client, progress: &Arc<Progress>) -> JoinSet<Result<()>>
     (0..CLIENTS).map(|name| work(client.clone(), name, progress.clone())).collect()
 }
 
-async fn finished(mut clients: JoinSet<Result<()>>) -> Result<()> {
+async fn finished(client: &Client, mut clients: JoinSet<Result<()>>) -> Result<()> {
     while let Some(client) = clients.join_next().await {
         client??;
     }
+    ensure!(client.take_noes().is_empty(), "no rule says no");
     Ok(())
 }
 
@@ -61,7 +62,7 @@ async fn the_embedded_process_is_killed_while_clients_work() -> Result<()> {
         progress.reaches(kill * CLIENTS * 3).await;
         process.restart().await?;
     }
-    finished(clients).await?;
+    finished(&client, clients).await?;
     judge(&["--data", data_arg], &client, &progress).await?;
     ensure!(process.stop().await? == Some(0), "stops cleanly at SIGTERM");
     Ok(())
@@ -102,7 +103,7 @@ async fn every_role_and_the_broker_are_killed_while_clients_work() -> Result<()>
             }
         }
     }
-    finished(clients).await?;
+    finished(&client, clients).await?;
     let office = Client::new(projector.url())?;
     judge(&["--nats", &url], &office, &progress).await?;
     for process in [gateway, projector, notifier].into_iter().chain(watchdogs) {

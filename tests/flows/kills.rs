@@ -93,7 +93,8 @@ async fn every_promise_holds_however_often_the_embedded_process_is_killed() -> R
         let acknowledged = crew.rest().await?;
         tally.acknowledged += acknowledged.len();
         ledger.until_settled(&acknowledged).await?;
-        let violations = ledger.take_violations(&acknowledged);
+        let mut violations = ledger.take_violations(&acknowledged);
+        violations.extend(client.take_noes());
         ensure!(violations.is_empty(), "{} kills, seed {seed}: {}", tally.kills(), violations.join("\n"));
         let verified = verify(&place).await?;
         ensure!(verified["faults"] == 0, "{verified}");

@@ -33,6 +33,7 @@ pub struct Acknowledged {
 struct Seen {
     refused: AtomicUsize,
     longest_wait: Mutex<Duration>,
+    noes: Mutex<Vec<String>>,
 }
 
 /// Talks to gateways that may be gone at any time: to one after the other, attempt by attempt.
@@ -73,6 +74,11 @@ impl Client {
     /// The longest that anybody has waited for an answer, of whatever kind, since this was asked last.
     pub fn take_longest_wait(&self) -> Duration {
         std::mem::take(&mut *self.seen.longest_wait.lock().expect("nobody panics with it"))
+    }
+
+    /// The commands to which a rule said no, and what it said, since this was asked last.
+    pub fn take_noes(&self) -> Vec<String> {
+        std::mem::take(&mut *self.seen.noes.lock().expect("nobody panics with it"))
     }
 
     /// The answer to a query.
@@ -121,7 +127,11 @@ impl Client {
             match status.as_u16() {
                 200..300 => return acknowledged(path, key, &value, sent_at).map(Some),
                 503 => self.told_to_come_back(&headers, &value).with_context(|| path.to_owned())?,
-                400..500 => return Ok(None),
+                400..500 => {
+                    let mut noes = self.seen.noes.lock().expect("nobody panics with it");
+                    noes.push(format!("{path} {key}: {status} {value}"));
+                    return Ok(None);
+                }
                 _ => bail!("{path}: {status} {value}"),
             }
         }

@@ -123,6 +123,7 @@ impl Stage {
         self.acknowledged += acknowledged.len();
         self.ledger.until_settled(&acknowledged).await?;
         let mut violations = self.ledger.take_violations(&acknowledged);
+        violations.extend(self.client.take_noes());
         let refused = self.client.refused() - refused_before;
         let absent = fault.is_known_absence(self.installation.broker.servers().len());
         if absent && lasts > Duration::from_millis(250) && refused == 0 {

@@ -104,6 +104,38 @@ pub(crate) struct StreamInfo {
     pub(crate) config: Value,
     pub(crate) state: StreamState,
     pub(crate) ts: DateTime<Utc>,
+    /// The servers that keep the stream together; none where one keeps it alone.
+    #[serde(default)]
+    cluster: Option<Group>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+struct Group {
+    /// The leader's followers.
+    #[serde(default)]
+    replicas: Vec<Replica>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct Replica {
+    /// How long ago the leader heard of it, in nanoseconds; 0 if it never did, or did while it answered.
+    #[serde(default)]
+    active: u64,
+}
+
+/// How long nobody else can lead after a follower has heard of its leader, with something to spare: followers wait four
+/// seconds and more before they choose another.
+const LEASE: Duration = Duration::from_millis(2_500);
+
+impl StreamInfo {
+    /// Whether whoever told this was still the leader when it did. A server that is cut off goes on taking itself for
+    /// one for ten seconds, and does not know what the others have stored since.
+    pub(crate) fn is_of_the_leader(&self) -> bool {
+        let replicas = self.cluster.as_ref().map_or(&[][..], |cluster| &cluster.replicas);
+        let recent = |replica: &&Replica| (1..LEASE.as_nanos()).contains(&replica.active.into());
+        let majority_but_itself = replicas.len().div_ceil(2);
+        replicas.iter().filter(recent).count() >= majority_but_itself
+    }
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -213,5 +245,27 @@ pub(crate) struct Nanos(u64);
 impl From<u32> for Nanos {
     fn from(ms: u32) -> Self {
         Self(u64::try_from(millis(ms).as_nanos()).unwrap_or(u64::MAX))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_of_the_leader(cluster: &Value) -> bool {
+        let info = json!({ "config": {}, "state": { "last_seq": 1 }, "ts": "2026-11-24T00:00:00Z", "cluster": cluster });
+        serde_json::from_value::<StreamInfo>(info).unwrap().is_of_the_leader()
+    }
+
+    #[test]
+    fn a_server_leads_for_certain_only_while_a_majority_has_just_been_heard_of() {
+        let heard = |ago_ms: &[u64]| {
+            let replicas: Vec<Value> = ago_ms.iter().map(|ms| json!({ "active": ms * 1_000_000 })).collect();
+            is_of_the_leader(&json!({ "leader": "a", "replicas": replicas }))
+        };
+        assert!(is_of_the_leader(&Value::Null) && heard(&[]), "one server is its own majority");
+        assert!(heard(&[100, 900]) && heard(&[100, 60_000]));
+        assert!(!heard(&[3_000, 60_000]) && !heard(&[0, 0]), "late, or never heard of");
+        assert!(heard(&[1, 1, 60_000, 60_000]) && !heard(&[1, 60_000, 60_000, 60_000]));
     }
 }

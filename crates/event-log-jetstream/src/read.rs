@@ -9,6 +9,8 @@
 //! Only the end of the chain needs the stream's leader: what comes before a commit never changes, and any replica
 //! that has it tells the truth.
 
+use std::time::Duration;
+
 use async_nats::{HeaderMap, Message};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -29,6 +31,11 @@ const NOT_FOUND: u16 = 404;
 const LINKS_PER_LOOK: usize = 16;
 /// A commit in so many messages, or more often: then it is.
 const DENSE_SPAN: u64 = 512 * LINKS_PER_LOOK as u64;
+
+/// How often a leader is asked whether it is one. A follower that it hears of while it answers is told as never heard of.
+const ASKED_MAX: usize = 5;
+/// The pause in between.
+const ASKED_AGAIN_AFTER: Duration = Duration::from_millis(10);
 
 /// A commit, and the sequence of the one before it in its stream: 0 for the first, `None` if it does not say.
 struct Link {
@@ -53,7 +60,7 @@ pub(crate) async fn stream(
     let subject = broker.subjects.of_stream(stream);
     let last = json!({ "last_by_subj": subject });
     let last = match consistency {
-        Consistency::Leader => from_leader(broker, &last).await?,
+        Consistency::Leader => from_leader_for_certain(broker, &last).await?,
         Consistency::Any => from_any(broker, &last).await?,
     };
     let mut newest_first = Vec::new();
@@ -165,6 +172,19 @@ async fn from_any(broker: &Broker, which: &Value) -> Result<Option<Link>, LogErr
 async fn from_leader(broker: &Broker, which: &Value) -> Result<Option<Link>, LogError> {
     let stored = broker.leaders_message(which).await.map_err(|error| error.attempting(ATTEMPTED))?;
     stored.map(|stored| leaders(&broker.subjects, &stored)).transpose()
+}
+
+/// As [`from_leader`], if it was the leader still after it had answered.
+async fn from_leader_for_certain(broker: &Broker, which: &Value) -> Result<Option<Link>, LogError> {
+    let link = from_leader(broker, which).await?;
+    for _ in 0..ASKED_MAX {
+        let info = broker.stream_info().await.map_err(|error| error.attempting(ATTEMPTED))?;
+        if info.is_of_the_leader() {
+            return Ok(link);
+        }
+        tokio::time::sleep(ASKED_AGAIN_AFTER).await;
+    }
+    Err(unavailable(ATTEMPTED, "who answers for the leader has not heard of a majority lately"))
 }
 
 fn status(message: &Message) -> Option<u16> {

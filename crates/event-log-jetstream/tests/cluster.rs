@@ -5,11 +5,12 @@
 mod support;
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use cuiban_event_log::{EventLog, Filter, Position, conformance};
+use cuiban_event_log::{Consistency, EventLog, Filter, Position, conformance};
 use cuiban_event_log_jetstream::test_server::NatsCluster;
 use cuiban_event_log_jetstream::{Config, JetStreamLog};
-use support::{append_through_everything, heard, token};
+use support::{append_through_everything, heard, stream, token, within};
 use tokio::task::JoinSet;
 
 /// A log of its own on the cluster: each fact wants a fresh one.
@@ -59,4 +60,29 @@ async fn subscriptions_and_writers_live_through_the_death_of_the_streams_leader(
     acknowledged.sort();
     assert_eq!(positions, acknowledged, "each acknowledged commit once, in order, and no other");
     assert_eq!(log.head().await.unwrap(), acknowledged[399]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_without_its_followers_stops_answering_before_there_can_be_another() {
+    let cluster = NatsCluster::start().await;
+    let config = Config { append_ms_max: 2_000, request_ms_max: 2_000, ..cluster.config() };
+    let log = JetStreamLog::connect(config).await.unwrap();
+    append_through_everything(log.clone(), "1".to_owned(), 3).await;
+    let leader = cluster.leader().await;
+    let followers = || cluster.servers.iter().enumerate().filter(|(n, _)| *n != leader);
+    let read = async || log.read_stream(&stream("1"), None, Consistency::Leader).await;
+    assert_eq!(read().await.unwrap().len(), 3);
+    followers().for_each(|(_, server)| server.pause());
+    // Followers that are away choose another leader after four seconds at the earliest.
+    let stopped = async {
+        let mut again = tokio::time::interval(Duration::from_millis(20));
+        while read().await.is_ok() {
+            again.tick().await;
+        }
+    };
+    let in_time = tokio::time::timeout(Duration::from_secs(4), stopped).await;
+    followers().for_each(|(_, server)| server.resume());
+    assert!(in_time.is_ok(), "a leader without followers goes on answering for the log");
+    within(append_through_everything(log.clone(), "2".to_owned(), 1)).await;
+    assert_eq!(read().await.unwrap().len(), 3, "and answers again when they are back");
 }

@@ -13,10 +13,19 @@ use super::SmallDisk;
 use crate::Config;
 
 /// How long a server may take until it answers.
-const START_MAX: Duration = Duration::from_secs(30);
+const START_MAX: Duration = Duration::from_secs(20);
 
 /// How long a server may take to say how it is.
 const HEALTH_MAX: Duration = Duration::from_secs(5);
+
+/// How often a server that hangs is started again.
+const RESTARTS_MAX: u32 = 3;
+
+/// How long a server that listens may take to greet before it is asked again.
+const GREETING_MAX: Duration = Duration::from_secs(1);
+
+/// How much of its log a server that does not start is quoted with.
+const LAST_LINES: usize = 40;
 
 /// How often a port is tried when another process is quicker.
 const PORT_ATTEMPTS_MAX: u32 = 20;
@@ -52,7 +61,10 @@ impl NatsServer {
             let further = further.to_owned();
             let mut server = Self { process: None, disk, folder, port, monitor_port, further };
             server.spawn();
-            if server.answers().await {
+            let answers = tokio::time::timeout(START_MAX, server.answers()).await;
+            if answers
+                .unwrap_or_else(|_| panic!("the server does not start; it says:\n{}", server.last_words()))
+            {
                 return server;
             }
         }
@@ -112,11 +124,19 @@ impl NatsServer {
         tokio::time::timeout(HEALTH_MAX, ask).await.ok().flatten().unwrap_or(false)
     }
 
-    /// Starts the killed server again, on the same port and folder.
+    /// Starts the killed server again, on the same port and folder. One that hangs while it restores its streams (seen three times with
+    /// 2.15.1 on three servers) is killed and started again, as whoever runs it would.
     pub async fn restart(&mut self) {
-        self.kill();
-        self.spawn();
-        assert!(self.answers().await, "the server answers again");
+        for _ in 0..RESTARTS_MAX {
+            self.kill();
+            self.spawn();
+            match tokio::time::timeout(START_MAX, self.answers()).await {
+                Ok(true) => return,
+                Ok(false) => panic!("the server ended at once; it says:\n{}", self.last_words()),
+                Err(_) => tracing::error!("a server hangs and is killed; it says:\n{}", self.last_words()),
+            }
+        }
+        panic!("the server does not start; it says:\n{}", self.last_words());
     }
 
     fn spawn(&mut self) {
@@ -142,20 +162,23 @@ impl NatsServer {
     /// Waits for the server's greeting; false when the process has ended.
     async fn answers(&mut self) -> bool {
         let mut again = tokio::time::interval(Duration::from_millis(10));
-        let greeted = async {
-            loop {
-                again.tick().await;
-                if greets(self.port).await {
-                    return true;
-                }
-                let ended =
-                    self.process.as_mut().is_none_or(|process| !matches!(process.try_wait(), Ok(None)));
-                if ended {
-                    return false;
-                }
+        loop {
+            again.tick().await;
+            if greets(self.port).await {
+                return true;
             }
-        };
-        tokio::time::timeout(START_MAX, greeted).await.expect("the server starts in time")
+            let ended = self.process.as_mut().is_none_or(|process| !matches!(process.try_wait(), Ok(None)));
+            if ended {
+                return false;
+            }
+        }
+    }
+
+    /// The end of the server's log.
+    fn last_words(&self) -> String {
+        let log = std::fs::read_to_string(self.folder.path().join("server.log")).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(LAST_LINES)..].join("\n")
     }
 }
 
@@ -166,9 +189,13 @@ impl Drop for NatsServer {
 }
 
 async fn greets(port: u16) -> bool {
-    let Ok(mut connection) = TcpStream::connect(("127.0.0.1", port)).await else { return false };
-    let mut greeting = [0; 4];
-    connection.read_exact(&mut greeting).await.is_ok() && &greeting == b"INFO"
+    let greeting = async {
+        let mut connection = TcpStream::connect(("127.0.0.1", port)).await.ok()?;
+        let mut greeting = [0; 4];
+        connection.read_exact(&mut greeting).await.ok()?;
+        Some(&greeting == b"INFO")
+    };
+    tokio::time::timeout(GREETING_MAX, greeting).await.ok().flatten().unwrap_or(false)
 }
 
 pub(crate) fn free_port() -> u16 {
