@@ -41,10 +41,10 @@ fn svg(title: &str, points: &[(f64, f64)]) -> String {
     for part in 0..=4 {
         let value = most * f64::from(part) / 4.0;
         let at = y(value);
-        let _ = write!(
+        let _ = writeln!(
             lines,
             "<line class=\"g\" x1=\"{LEFT}\" x2=\"{:.1}\" y1=\"{at:.1}\" y2=\"{at:.1}\"/>\
-             <text class=\"e\" x=\"{:.1}\" y=\"{:.1}\">{}</text>\n",
+             <text class=\"e\" x=\"{:.1}\" y=\"{:.1}\">{}</text>",
             WIDTH - RIGHT,
             LEFT - 8.0,
             at + 4.0,
@@ -56,11 +56,11 @@ fn svg(title: &str, points: &[(f64, f64)]) -> String {
     let _ = writeln!(lines, "<polyline class=\"l\" points=\"{}\"/>", path.join(" "));
     for (tickets, value) in points {
         let (at, over) = (x(*tickets), y(*value));
-        let _ = write!(
+        let _ = writeln!(
             lines,
             "<circle cx=\"{at:.1}\" cy=\"{over:.1}\" r=\"4\"/>\
              <text class=\"v\" x=\"{at:.1}\" y=\"{:.1}\">{}</text>\
-             <text class=\"m\" x=\"{at:.1}\" y=\"{:.1}\">{}</text>\n",
+             <text class=\"m\" x=\"{at:.1}\" y=\"{:.1}\">{}</text>",
             over - 9.0,
             short(*value),
             HEIGHT - BOTTOM + 20.0,

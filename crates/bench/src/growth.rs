@@ -8,7 +8,7 @@ use crate::folding::build_all;
 use crate::machine::{forget_peak, peak_mib};
 use crate::office::{FILLING_WRITERS, Office, contents};
 use crate::stopwatch::{per_second, timed_async};
-use crate::table::Progress;
+use crate::table::{Hear, Progress};
 use crate::watching::restarted;
 
 /// How many commands a second are measured with at each size.
@@ -37,7 +37,7 @@ pub struct Growth {
 }
 
 /// Grows one system to these sizes in turn, and measures it at each.
-pub fn grow(sizes: &[usize], hear: &dyn Fn(&str, Option<(u64, u64)>)) -> Result<Growth, BenchError> {
+pub fn grow(sizes: &[usize], hear: &Hear<'_>) -> Result<Growth, BenchError> {
     let what = "how cost grows";
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(failed(what))?;
     let progress = Progress::to(hear);

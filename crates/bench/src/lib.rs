@@ -34,4 +34,4 @@ pub use drawing::draw;
 pub use figure::{BenchError, Figure, Goal, Limit, Spread};
 pub use growth::{Growth, Stage, grow};
 pub use machine::Machine;
-pub use table::{Options, rows, run};
+pub use table::{Hear, Options, rows, run};

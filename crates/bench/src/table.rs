@@ -20,13 +20,16 @@ pub struct Options {
     pub long: bool,
 }
 
-/// Hears what is measured, and how far it is.
+/// Is told what is measured next, and how much of it is done.
+pub type Hear<'a> = dyn Fn(&str, Option<(u64, u64)>) + 'a;
+
+/// Tells how far the measuring is.
 pub(crate) struct Progress<'a> {
-    hear: &'a dyn Fn(&str, Option<(u64, u64)>),
+    hear: &'a Hear<'a>,
 }
 
 impl<'a> Progress<'a> {
-    pub(crate) fn to(hear: &'a dyn Fn(&str, Option<(u64, u64)>)) -> Self {
+    pub(crate) fn to(hear: &'a Hear<'a>) -> Self {
         Self { hear }
     }
 
@@ -164,7 +167,7 @@ pub fn rows() -> impl Iterator<Item = (&'static str, bool)> {
 /// Measures the wanted rows, in turn. `hear` is told what is measured next and how far it is, `see` gets each figure.
 pub fn run(
     options: &Options,
-    hear: &dyn Fn(&str, Option<(u64, u64)>),
+    hear: &Hear<'_>,
     mut see: impl FnMut(&Figure),
 ) -> Result<Vec<Figure>, BenchError> {
     let rows: Vec<_> = ROWS.iter().filter(|row| row.is_wanted(options)).collect();
@@ -173,10 +176,7 @@ pub fn run(
         .build()
         .map_err(crate::figure::failed("anything"))?;
     let needs_broker = rows.iter().any(|row| row.needs == Needs::Broker);
-    let broker = match Broker::program().filter(|_| needs_broker) {
-        Some(_) => Some(runtime.block_on(Broker::start())),
-        None => None,
-    };
+    let broker = Broker::program().filter(|_| needs_broker).map(|_| runtime.block_on(Broker::start()));
     let bench = Bench { runtime, rounds: options.rounds, progress: Progress::to(hear), broker };
     let mut figures = Vec::new();
     for row in rows {
