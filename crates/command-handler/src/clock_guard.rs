@@ -50,7 +50,7 @@ impl ClockGuard {
 
     /// Now, never ahead of the log's own time by more than the bound, and never going back.
     ///
-    /// While the log cannot be asked, what was known of it last is used.
+    /// While the log cannot be asked, what was known of it last is used, and it is asked again at the next call.
     pub async fn now(&self) -> Instant {
         if let Some(ahead_max) = self.ahead_max
             && self.is_stale()
@@ -87,9 +87,9 @@ impl ClockGuard {
         let answer = self.log.time().await;
         let now = self.clock.now();
         let mut known = self.known();
-        known.asked_at = Some(now);
         match answer {
             Ok(log_time) => {
+                known.asked_at = Some(now);
                 // The log answered at some instant in between: a slow answer is no clock that runs ahead.
                 let (ahead, was_suspect) = (asked_at - log_time, known.held_back_by > TimeDelta::zero());
                 let is_suspect = ahead > ahead_max;
