@@ -110,6 +110,7 @@ impl Chain {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the signature that map_err wants")]
 fn malformed(error: prost::DecodeError) -> ChainFault {
     ChainFault::Malformed(error.to_string())
 }
