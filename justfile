@@ -42,13 +42,13 @@ bench *args:
 
 # Power loss at the level of the file, so many times (docs/reliability.md).
 power-loss times="1000":
-    CUIBAN_POWER_LOSSES={{times}} cargo test -p cuiban-event-log-sqlite --test power_loss -- --nocapture
+    CUIBAN_POWER_LOSSES={{times}} cargo test --release -p cuiban-event-log-sqlite --test power_loss -- --nocapture
 
 # So many damaged read models, logs and exports (docs/reliability.md).
 damage times="1000":
-    cargo build -p cuiban-cli
-    CUIBAN_DAMAGES={{times}} cargo test -p acceptance --test damage -- --nocapture
-    CUIBAN_DAMAGES={{times}} cargo test -p cuiban-projector --test read_side damaged_copies -- --nocapture
+    cargo build --release -p cuiban-cli
+    CUIBAN_DAMAGES={{times}} cargo test --release -p acceptance --test damage -- --nocapture
+    CUIBAN_DAMAGES={{times}} cargo test --release -p cuiban-projector --test read_side damaged_copies -- --nocapture
 
 # Whatever comes from outside, by the million: `just fuzz`, `just fuzz 60 body`.
 fuzz seconds="600" *targets:

@@ -10,7 +10,7 @@
 //!  read_stream, head ─► a reader connection            feeders: page by page, signal or period
 //! ```
 //!
-//! [`audit`] reads a whole file once and checks all that it says of itself.
+//! [`audit`](fn@audit) reads a whole file once and checks all that it says of itself.
 //!
 //! This room never decodes a commit, never waits for a network, and never changes or removes a row: the
 //! file itself refuses that.

@@ -2,7 +2,7 @@
 //!
 //! The chain of hashes inside the commits binds each stream's history, but not its last commit, nor where a
 //! commit stands in the log, nor who hears of it. The seals bind all rows, one after the other, so that whatever
-//! is edited, removed, moved or put between shows at its place ([`audit`](crate::audit)). Damage is what they are made for;
+//! is edited, removed, moved or put between shows at its place ([`audit`](fn@crate::audit)). Damage is what they are made for;
 //! whoever can write the file can also seal it anew, and only a seal noted elsewhere tells that.
 
 use std::fmt;

@@ -156,3 +156,48 @@ async fn a_file_of_version_1_is_sealed_when_it_is_opened_for_writing() {
     let version: i32 = file.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
     assert_eq!(version, SCHEMA_VERSION);
 }
+
+/// Not a fact but a measurement: the processor time of an audit beside that of reading the same rows and looking at nothing.
+/// `CUIBAN_TEST_LOG=… cargo test --release -p cuiban-event-log-sqlite --test audit -- --ignored --nocapture`
+#[test]
+#[ignore = "measures a log that is named by CUIBAN_TEST_LOG"]
+fn how_much_an_audit_costs_beside_bare_reading() {
+    let Some(path) = std::env::var_os("CUIBAN_TEST_LOG") else { return };
+    let config = Config::at(path);
+    let read = || {
+        let bare = Connection::open(&config.path).unwrap();
+        let mut select = bare.prepare("SELECT * FROM commits NOT INDEXED ORDER BY position").unwrap();
+        let mut rows = select.query(()).unwrap();
+        let (mut commits, mut bytes) = (0_u64, 0);
+        while let Some(row) = rows.next().unwrap() {
+            bytes += (1..9).map(|n| row.get_ref(n).unwrap().as_bytes().map_or(8, <[u8]>::len)).sum::<usize>();
+            commits += 1;
+        }
+        format!("{commits} commits, {bytes} bytes")
+    };
+    let check = || {
+        let bare = Connection::open(&config.path).unwrap();
+        bare.query_row("PRAGMA integrity_check", (), |row| row.get::<_, String>(0)).unwrap()
+    };
+    for _ in 0..5 {
+        let (reading, read) = processor_ms(read);
+        let (checking, sound) = processor_ms(check);
+        let (auditing, verdict) = processor_ms(|| audit(&config, |_| ()).unwrap());
+        println!(
+            "{read}: read {reading} ms, SQLite's check ({sound}) {checking} ms, audit {auditing} ms of processor time, {} faults",
+            verdict.faults.len()
+        );
+    }
+}
+
+/// What it cost this process, all threads together, to the hundredth of a second.
+fn processor_ms<T>(what: impl FnOnce() -> T) -> (u64, T) {
+    let spent = || {
+        let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+        let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+        fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+    };
+    let before = spent();
+    let answer = what();
+    (10 * (spent() - before), answer)
+}

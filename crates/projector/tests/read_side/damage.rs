@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use cuiban_event_log::Position;
 use cuiban_projector::{Incoming, Model, OpenClocks, RawRow, Store, StoreError, Tickets};
@@ -211,6 +211,9 @@ fn damage(dir: &Path, draws: &mut Draws) -> String {
     format!("{what} at {at} of {}", file.display())
 }
 
+/// How many threads damage copies; each copy's damage is drawn by its number alone.
+const DAMAGED_AT_A_TIME: usize = 4;
+
 /// `CUIBAN_DAMAGES` says how many copies are damaged (`just damage`: 1,000).
 fn damages() -> usize {
     std::env::var("CUIBAN_DAMAGES").map_or(40, |count| count.parse().unwrap())
@@ -229,18 +232,29 @@ async fn damaged_copies_never_answer_wrongly_and_come_back_equal() {
         }
         bench.store.flush().unwrap();
     }
-    let mut draws = Draws(33);
-    let mut put_aside = 0;
-    for number in 0..damages() {
-        let place = bench.dir.path().join(format!("damaged-{number}"));
-        copy(bench.store.dir().unwrap(), &place.join("models"));
-        let what = damage(&place.join("models"), &mut draws);
-        let aside = assert_sound(&place.join("models"), &incoming, &all);
-        put_aside += usize::from(aside);
-        println!("{number}: {what}: {}", if aside { "put aside" } else { "kept" });
-        assert!(!aside || place.join("models.damaged-1").is_dir());
-        fs::remove_dir_all(place).unwrap();
-    }
+    let (root, sound) = (bench.dir.path(), bench.store.dir());
+    let (next, put_aside) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    std::thread::scope(|scope| {
+        for _ in 0..DAMAGED_AT_A_TIME {
+            scope.spawn(|| {
+                loop {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    if number >= damages() {
+                        return;
+                    }
+                    let place = root.join(format!("damaged-{number}"));
+                    copy(sound, &place.join("models"));
+                    let what = damage(&place.join("models"), &mut Draws(33 + number as u64));
+                    let aside = assert_sound(&place.join("models"), &incoming, &all);
+                    put_aside.fetch_add(usize::from(aside), Ordering::Relaxed);
+                    println!("{number}: {what}: {}", if aside { "put aside" } else { "kept" });
+                    assert!(!aside || place.join("models.damaged-1").is_dir());
+                    fs::remove_dir_all(place).unwrap();
+                }
+            });
+        }
+    });
+    let put_aside = put_aside.into_inner();
     println!("{} damaged copies, {put_aside} put aside and rebuilt", damages());
     assert!(put_aside * 4 > damages(), "only {put_aside} of the damages were damage: the test is too tame");
 }
