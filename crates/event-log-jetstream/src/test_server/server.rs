@@ -39,6 +39,7 @@ pub struct NatsServer {
     port: u16,
     monitor_port: u16,
     further: String,
+    hangs: u32,
 }
 
 impl NatsServer {
@@ -59,7 +60,7 @@ impl NatsServer {
             let disk = disk_bytes.and_then(|bytes| SmallDisk::mount(&folder.path().join("store"), bytes));
             let (port, monitor_port) = (free_port(), free_port());
             let further = further.to_owned();
-            let mut server = Self { process: None, disk, folder, port, monitor_port, further };
+            let mut server = Self { process: None, disk, folder, port, monitor_port, further, hangs: 0 };
             server.spawn();
             let answers = tokio::time::timeout(START_MAX, server.answers()).await;
             if answers
@@ -124,19 +125,36 @@ impl NatsServer {
         tokio::time::timeout(HEALTH_MAX, ask).await.ok().flatten().unwrap_or(false)
     }
 
-    /// Starts the killed server again, on the same port and folder. One that hangs while it restores its streams (seen three times with
-    /// 2.15.1 on three servers) is killed and started again, as whoever runs it would.
+    /// Starts the killed server again, on the same port and folder.
+    ///
+    /// nats-server 2.15.1 was seen to hang for good while it restores a stream that it keeps with two others. Such a
+    /// server is killed and started again; if it hangs again, its store is emptied, so that it fetches all from the others,
+    /// as whoever runs it would do. On a server that is alone that loses the log, and whoever judges it will say so.
     pub async fn restart(&mut self) {
-        for _ in 0..RESTARTS_MAX {
+        for attempt in 1..=RESTARTS_MAX {
             self.kill();
+            if attempt == RESTARTS_MAX {
+                self.empty_store();
+            }
             self.spawn();
             match tokio::time::timeout(START_MAX, self.answers()).await {
                 Ok(true) => return,
                 Ok(false) => panic!("the server ended at once; it says:\n{}", self.last_words()),
-                Err(_) => tracing::error!("a server hangs and is killed; it says:\n{}", self.last_words()),
+                Err(_) => self.hangs += 1,
             }
         }
         panic!("the server does not start; it says:\n{}", self.last_words());
+    }
+
+    /// How often it hung when it was started.
+    pub fn hangs(&self) -> u32 {
+        self.hangs
+    }
+
+    fn empty_store(&self) {
+        let store = self.folder.path().join("store");
+        let store = self.disk.as_ref().map_or(store, SmallDisk::seen_from_here).join("jetstream");
+        std::fs::remove_dir_all(&store).expect("the store can be emptied");
     }
 
     fn spawn(&mut self) {
