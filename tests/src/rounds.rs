@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use cuiban_event_log_jetstream::test_server::NatsServer;
 
 use crate::report::{Round, say, table};
 use crate::stopwatch::now;
@@ -89,12 +88,6 @@ impl Plan {
         }
         let violations = stage.judge_whole().await?;
         table(name, &rounds, &violations);
-        let hangs: u32 = stage.installation.broker.servers().iter().map(NatsServer::hangs).sum();
-        if hangs > 0 {
-            say(&format!(
-                "nats-server hung {hangs} times when it was started; such a silence is the broker's"
-            ));
-        }
         stage.installation.stop().await?;
         let broken: Vec<_> = rounds.iter().flat_map(|round| &round.violations).chain(&violations).collect();
         ensure!(broken.is_empty(), "{broken:#?}");

@@ -44,11 +44,6 @@ impl SmallDisk {
         Some(Self { holder, seen_from_here })
     }
 
-    /// Where its files are found by processes that do not see the mount.
-    pub fn seen_from_here(&self) -> PathBuf {
-        self.seen_from_here.clone()
-    }
-
     fn ballast(&self) -> PathBuf {
         self.seen_from_here.join("ballast")
     }
