@@ -11,6 +11,9 @@ use crate::{Process, Proxy, Wire};
 /// How large a server's own disk is, in bytes: the log of some hundred rounds.
 const DISK_BYTES: u64 = 256 << 20;
 
+/// How much of it alerts may take.
+const ALERT_BYTES: u64 = 8 << 20;
+
 /// The broker.
 #[derive(Debug)]
 pub enum Broker {
@@ -131,6 +134,8 @@ impl Installation {
         let settings = path("cuiban.toml")?;
         let replicas = broker.servers().len();
         let section = format!("[jetstream]\nreplicas = {replicas}\nconnect_ms_max = 60000\n{jetstream}\n");
+        // The alerts' own stream has to find room on a small disk too.
+        let section = format!("{section}[notifier.nats]\nkeep_bytes_max = {ALERT_BYTES}\n");
         std::fs::write(&settings, section)?;
         let (gateways_wires, watchdogs_wires) = (broker.wires().await?, broker.wires().await?);
         let serve = async |role: &str, name: &str, nats: &str, more: &[&str]| {

@@ -87,7 +87,7 @@ pub(crate) fn wanted(broker: &Broker) -> Value {
         "deny_purge": true,
         "allow_rollup_hdrs": false,
         "allow_direct": true,
-        "compression": "s2",
+        "compression": "none",
         "num_replicas": config.replicas,
         "duplicate_window": Nanos::from(config.duplicate_window_ms),
     })

@@ -41,7 +41,7 @@ async fn what_replication_could_break_holds_on_three_servers() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn subscriptions_and_writers_live_through_the_death_of_the_streams_leader() {
     let mut cluster = NatsCluster::start().await;
-    let config = Config { append_ms_max: 2_000, request_ms_max: 2_000, ..cluster.config() };
+    let config = Config { append_ms_max: 2_000, ..cluster.config() };
     let log = JetStreamLog::connect(config).await.unwrap();
     let mut all = log.subscribe(Filter::everything(), Position::START).await.unwrap();
     let mut writers = JoinSet::new();

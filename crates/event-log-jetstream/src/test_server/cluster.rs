@@ -9,7 +9,7 @@ use super::server::free_port;
 use crate::Config;
 
 /// How long the servers may take until one leads, or until one that came back is as far as the others.
-const SETTLE_MAX: Duration = Duration::from_secs(60);
+const SETTLE_MAX: Duration = Duration::from_secs(240);
 
 /// Three servers that keep streams together.
 #[derive(Debug)]

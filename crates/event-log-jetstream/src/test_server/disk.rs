@@ -20,7 +20,7 @@ const FILLED_AT_A_TIME: [usize; 2] = [1 << 20, 1 << 12];
 #[derive(Debug)]
 pub struct SmallDisk {
     holder: Child,
-    ballast: PathBuf,
+    seen_from_here: PathBuf,
 }
 
 impl SmallDisk {
@@ -39,10 +39,13 @@ impl SmallDisk {
             holder.wait().ok();
             return None;
         }
-        let seen_from_here = PathBuf::from(format!("/proc/{}/root", holder.id()));
-        let ballast =
-            seen_from_here.join(folder.strip_prefix("/").expect("an absolute path")).join("ballast");
-        Some(Self { holder, ballast })
+        let root = PathBuf::from(format!("/proc/{}/root", holder.id()));
+        let seen_from_here = root.join(folder.strip_prefix("/").expect("an absolute path"));
+        Some(Self { holder, seen_from_here })
+    }
+
+    fn ballast(&self) -> PathBuf {
+        self.seen_from_here.join("ballast")
     }
 
     /// A command that sees this disk.
@@ -55,7 +58,7 @@ impl SmallDisk {
 
     /// Takes up every free byte.
     pub fn fill(&self) {
-        let mut ballast = OpenOptions::new().create(true).append(true).open(&self.ballast).expect("ballast");
+        let mut ballast = OpenOptions::new().create(true).append(true).open(self.ballast()).expect("ballast");
         for bytes in FILLED_AT_A_TIME {
             let zeros = vec![0; bytes];
             loop {
@@ -70,7 +73,7 @@ impl SmallDisk {
 
     /// Gives the space back.
     pub fn free(&self) {
-        File::create(&self.ballast).expect("the ballast can be emptied");
+        File::create(self.ballast()).expect("the ballast can be emptied");
     }
 }
 
