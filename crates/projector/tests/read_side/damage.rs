@@ -232,7 +232,7 @@ async fn damaged_copies_never_answer_wrongly_and_come_back_equal() {
         }
         bench.store.flush().unwrap();
     }
-    let (root, sound) = (bench.dir.path(), bench.store.dir());
+    let (root, sound) = (bench.dir.path(), bench.store.dir().unwrap());
     let (next, put_aside) = (AtomicUsize::new(0), AtomicUsize::new(0));
     std::thread::scope(|scope| {
         for _ in 0..DAMAGED_AT_A_TIME {
