@@ -12,12 +12,20 @@ pub struct Config {
     pub retries_max: u32,
     /// The first pause before a retry after an unknown outcome, in milliseconds; doubled each time.
     pub retry_delay_ms: u64,
-    /// How many ticket numbers a process reserves at a time.
+    /// How many ticket numbers a process reserves at a time, when few are wanted.
     pub number_block: u64,
+    /// How many it reserves at a time at most, when blocks are used up within a second.
+    pub number_block_max: u64,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { cached_streams_max: 20_000, retries_max: 8, retry_delay_ms: 20, number_block: 50 }
+        Self {
+            cached_streams_max: 20_000,
+            retries_max: 8,
+            retry_delay_ms: 20,
+            number_block: 50,
+            number_block_max: 4_096,
+        }
     }
 }
