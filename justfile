@@ -32,6 +32,14 @@ proto-release: proto
 bench *args:
     cargo run --release -- bench {{args}}
 
+# The same work done by cqrs-es on PostgreSQL, beside ours (needs Debian's postgresql, and nats-server for JetStream).
+bench-peers:
+    crates/bench/peers/run
+
+# How cost grows with the number of tickets, as a table and as pictures.
+bench-growth sizes="10000,100000":
+    cargo run --release -- bench --growth --sizes {{sizes}} --svg docs/performance
+
 # The crates' documentation.
 docs:
     cargo doc --workspace --no-deps --open
