@@ -25,6 +25,8 @@ use crate::figure::AnyError;
 const URGENT: Duration = Duration::from_secs(3600);
 /// How many commands are under way at once while a log is filled.
 pub(crate) const FILLING_WRITERS: usize = 128;
+/// How many different customers call.
+const CUSTOMERS: u128 = 1_000_000;
 /// How many tickets are open at a time in a log of whole lives.
 const OPEN_AT_A_TIME: usize = 10_000;
 
@@ -97,17 +99,25 @@ impl Office {
         &self.request
     }
 
+    /// The same from one of a million customers.
+    fn call_about(&self, ticket: TicketId) -> Result<RegisterTicket, AnyError> {
+        let customer = ticket.0.as_u128() % CUSTOMERS;
+        let phone = Phone::new(format!("138{customer:08}"))?;
+        let customer = Customer { phone, ..self.request.customer.clone() };
+        Ok(RegisterTicket { customer, ..self.request.clone() })
+    }
+
     /// One call: a repair in town.
     pub(crate) async fn register(&self) -> Result<TicketId, AnyError> {
         let ticket = TicketId(self.handlers.new_id());
-        self.handlers.register(ticket, self.request.clone(), &self.meta()).await?;
+        self.handlers.register(ticket, self.call_about(ticket)?, &self.meta()).await?;
         Ok(ticket)
     }
 
     /// One urgent call, made so long ago that its answer is due at this instant.
     pub(crate) async fn register_due(&self, due_at: Instant) -> Result<TicketId, AnyError> {
         let ticket = TicketId(self.handlers.new_id());
-        let request = RegisterTicket { urgency: Urgency::Urgent, ..self.request.clone() };
+        let request = RegisterTicket { urgency: Urgency::Urgent, ..self.call_about(ticket)? };
         let meta = CommandMeta { occurred_at: Some(due_at - URGENT), ..self.meta() };
         self.handlers.register(ticket, request, &meta).await?;
         Ok(ticket)

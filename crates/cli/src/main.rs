@@ -18,6 +18,12 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+/// Commits are made by one thread and let go by another, thousands a second, and read models are many small rows:
+/// measured with the system's own allocator, a rebuild takes a third more of the processor and nearly three times the
+/// memory (docs/performance.md).
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let args = args::Args::parse();
     exit::code_of(command::run(args))

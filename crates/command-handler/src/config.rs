@@ -22,8 +22,10 @@ pub struct Config {
     /// How long a command may take altogether, in milliseconds. Then its caller is told that the outcome is unknown and
     /// can send it again: a broker that says nothing is not waited for attempt by attempt.
     pub answer_ms_max: u64,
-    /// How many ticket numbers a process reserves at a time.
+    /// How many ticket numbers a process reserves at a time, when few are wanted.
     pub number_block: u64,
+    /// How many it reserves at a time at most, when blocks are used up within a second.
+    pub number_block_max: u64,
 }
 
 impl Default for Config {
@@ -37,6 +39,7 @@ impl Default for Config {
             directory_retry_delay_ms: 500,
             answer_ms_max: 10_000,
             number_block: 50,
+            number_block_max: 4_096,
         }
     }
 }

@@ -245,9 +245,7 @@ impl<A: Aggregate> CommandHandler<A> {
         let append = Append { stream, expected, route, commit_id, payload };
         match self.log.append(append).await {
             Ok(Appended { position, version }) => {
-                let events =
-                    commit.events.iter().cloned().filter_map(|event| event.try_into().ok()).collect();
-                loaded.apply(commit, position, version, hash);
+                let events = loaded.apply(commit, position, version, hash);
                 Ok(Ok(handled(loaded, Outcome::Recorded, position, loaded.revision, events)))
             }
             Err(AppendError::Conflict { .. }) => Ok(Err(Again::Reread(None))),

@@ -58,7 +58,7 @@ impl Handlers {
             branches: handler(parts()),
             schedules: handler(parts()),
             alerts: handler(parts()),
-            numbers: Numbers::new(handler(parts()), clock.clone(), ids.clone(), process, config.number_block),
+            numbers: Numbers::new(handler(parts()), clock.clone(), ids.clone(), process, &config),
             directory,
             guard,
             ids,

@@ -56,19 +56,18 @@ impl<A: Aggregate> Loaded<A> {
         Ok(())
     }
 
-    /// Folds a commit that was just stored or read.
+    /// Folds a commit that was just stored or read; gives its events back.
     pub(crate) fn apply(
         &mut self,
         commit: Commit,
         position: Position,
         version: StreamVersion,
         hash: CommitHash,
-    ) {
+    ) -> Vec<A::Event> {
         let Commit { envelope, events } = commit;
-        for event in events {
-            if let Ok(event) = A::Event::try_from(event) {
-                self.state.evolve(&event, envelope.happened);
-            }
+        let events: Vec<A::Event> = events.into_iter().filter_map(|event| event.try_into().ok()).collect();
+        for event in &events {
+            self.state.evolve(event, envelope.happened);
         }
         self.version = Some(version);
         self.position = position;
@@ -77,5 +76,6 @@ impl<A: Aggregate> Loaded<A> {
         let request_fingerprint = envelope.request_fingerprint;
         let recorded = Recorded { position, revision: envelope.revision, request_fingerprint };
         self.commands.insert(envelope.commit_id, recorded);
+        events
     }
 }

@@ -1,15 +1,19 @@
 //! Ticket numbers (R3): handed out from blocks that are reserved in the log.
+//!
+//! While a block is reserved, every registration of its series waits; so the next one is larger when the last one did
+//! not last, and smaller again when it did: what a stop leaves unused is what is used up in a moment.
 
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use cuiban_domain::Rejection;
+use chrono::TimeDelta;
 use cuiban_domain::ids::{Actor, CommandId, Number};
 use cuiban_domain::numbering::{Numbering, NumberingEvent, ReserveNumbers, Series};
+use cuiban_domain::{Instant, Rejection};
 use tokio::sync::Mutex;
 
-use crate::{Clock, CommandHandler, CommandMeta, HandleError, IdSource};
+use crate::{Clock, CommandHandler, CommandMeta, Config, HandleError, IdSource};
 
 /// Hands out numbers that no other process hands out.
 pub struct Numbers {
@@ -17,9 +21,21 @@ pub struct Numbers {
     clock: Arc<dyn Clock>,
     ids: Arc<dyn IdSource>,
     actor: Actor,
-    block: u64,
-    left: Mutex<HashMap<Series, Range<u64>>>,
+    block_min: u64,
+    block_max: u64,
+    blocks: Mutex<HashMap<Series, Block>>,
 }
+
+/// What is reserved of a series and not handed out yet.
+struct Block {
+    left: Range<u64>,
+    /// How many it had.
+    count: u64,
+    reserved_at: Instant,
+}
+
+/// A block that is used up sooner is too small.
+const LASTS_MIN: TimeDelta = TimeDelta::seconds(1);
 
 impl Numbers {
     pub(crate) fn new(
@@ -27,32 +43,81 @@ impl Numbers {
         clock: Arc<dyn Clock>,
         ids: Arc<dyn IdSource>,
         actor: Actor,
-        block: u64,
+        config: &Config,
     ) -> Self {
-        Self { handler, clock, ids, actor, block: block.max(1), left: Mutex::default() }
+        let block_min = config.number_block.max(1);
+        let block_max = config.number_block_max.max(block_min);
+        Self { handler, clock, ids, actor, block_min, block_max, blocks: Mutex::default() }
     }
 
     /// The next number of a series; reserves a block when the last one is used up.
     pub async fn next(&self, series: Series) -> Result<Number, HandleError> {
-        let mut left = self.left.lock().await;
-        let range = left.entry(series).or_insert(0..0);
-        if range.is_empty() {
-            *range = self.reserve(series).await?;
-        }
-        let ordinal = range.start;
-        range.start += 1;
+        let mut blocks = self.blocks.lock().await;
+        let left = blocks.get_mut(&series).and_then(|block| block.left.next());
+        let ordinal = match left {
+            Some(ordinal) => ordinal,
+            None => {
+                let reserved_at = self.clock.now();
+                let count = self.next_count(blocks.get(&series), reserved_at);
+                let mut left = self.reserve(series, count).await?;
+                let ordinal = left.next().ok_or(Rejection::NothingToChange)?;
+                blocks.insert(series, Block { left, count, reserved_at });
+                ordinal
+            }
+        };
         series.number(ordinal).map_err(|_| Rejection::NothingToChange.into())
     }
 
-    async fn reserve(&self, series: Series) -> Result<Range<u64>, HandleError> {
+    /// How many to reserve after this block.
+    fn next_count(&self, last: Option<&Block>, now: Instant) -> u64 {
+        let Some(last) = last else { return self.block_min };
+        let lasted = now - last.reserved_at >= LASTS_MIN;
+        let count = if lasted { last.count / 2 } else { last.count.saturating_mul(2) };
+        count.clamp(self.block_min, self.block_max)
+    }
+
+    async fn reserve(&self, series: Series, count: u64) -> Result<Range<u64>, HandleError> {
         let command_id = CommandId(self.ids.new_id(self.clock.now()));
         let meta = CommandMeta::new(command_id, self.actor.clone());
-        let command = ReserveNumbers { count: self.block };
+        let command = ReserveNumbers { count };
         let handled = self.handler.handle(&series.stream_id(), &command, &meta).await?;
         // Recorded before our answer came: the block is ours, but which one is in the log, not here; skip it.
         match handled.events.first() {
             Some(NumberingEvent::NumbersReserved { first, count }) => Ok(*first..first + count),
-            None => Box::pin(self.reserve(series)).await,
+            None => Box::pin(self.reserve(series, count)).await,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+    use cuiban_domain::ticket::TicketKind;
+    use cuiban_event_log::MemoryLog;
+
+    use super::*;
+    use crate::{ClockGuard, Directory, ManualClock, SeededIds};
+
+    #[tokio::test]
+    async fn r3_blocks_grow_while_they_do_not_last_and_no_number_comes_twice() {
+        let clock = Arc::new(ManualClock::new(DateTime::UNIX_EPOCH));
+        let config = Config { number_block: 2, number_block_max: 16, ..Config::default() };
+        let log = Arc::new(MemoryLog::default());
+        let guard = Arc::new(ClockGuard::new(clock.clone(), log.clone(), &config));
+        let handler = CommandHandler::new(log, guard, Directory::empty(), config.clone());
+        let actor = Actor::new("test").unwrap();
+        let numbers = Numbers::new(handler, clock.clone(), Arc::new(SeededIds::new(1)), actor, &config);
+        let series = Series::of(TicketKind::Repair, DateTime::UNIX_EPOCH.date_naive());
+        let mut given = std::collections::HashSet::new();
+        for _ in 0..100 {
+            assert!(given.insert(numbers.next(series).await.unwrap().to_string()));
+        }
+        let count = |blocks: &HashMap<Series, Block>| blocks[&series].count;
+        assert_eq!(count(&*numbers.blocks.lock().await), 16);
+        for _ in 0..100 {
+            clock.advance_by(std::time::Duration::from_secs(1));
+            assert!(given.insert(numbers.next(series).await.unwrap().to_string()));
+        }
+        assert_eq!(count(&*numbers.blocks.lock().await), 2);
     }
 }

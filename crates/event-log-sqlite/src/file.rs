@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 use crate::{Config, upgrade};
@@ -72,6 +73,12 @@ pub enum OpenError {
     },
 }
 
+/// Statements keep their plans whatever is bound to them: SQLite as it is bundled would plan each anew each time, in
+/// case the values make another index better, and there is no other.
+fn keep_plans(connection: &Connection) -> rusqlite::Result<()> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(drop)
+}
+
 /// What a file says of itself.
 struct Marks {
     application_id: i32,
@@ -87,6 +94,7 @@ pub(crate) fn open_for_writing(config: &Config) -> Result<Connection, OpenError>
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(path, flags).map_err(sqlite)?;
     connection.busy_timeout(config.busy()).map_err(sqlite)?;
+    keep_plans(&connection).map_err(sqlite)?;
     let found = marks(&connection).map_err(sqlite)?;
     if found.is_empty() {
         use_write_ahead_log(&connection, path)?;
@@ -114,6 +122,7 @@ pub(crate) fn open_for_reading(config: &Config) -> Result<Connection, OpenError>
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(sqlite)?;
     connection.busy_timeout(config.busy()).map_err(sqlite)?;
+    keep_plans(&connection).map_err(sqlite)?;
     marks(&connection).map_err(sqlite)?.check(path)?;
     Ok(connection)
 }

@@ -26,21 +26,37 @@ pub(crate) enum GroupFailure {
     Unknown(rusqlite::Error),
 }
 
-/// Stores a group in one transaction; a conflict is an answer, not a failure.
-pub(crate) fn store<'a>(
-    connection: &mut Connection,
-    appends: impl Iterator<Item = &'a Append>,
-) -> Result<Vec<Answer>, GroupFailure> {
-    let transaction = connection
-        .transaction_with_behavior(TransactionBehavior::Immediate)
-        .map_err(GroupFailure::NothingStored)?;
-    let mut end = End::of(&transaction).map_err(GroupFailure::NothingStored)?;
-    let answers: rusqlite::Result<Vec<Answer>> =
-        appends.map(|append| insert(&transaction, append, &mut end)).collect();
-    // On the way out by `?`, the transaction is rolled back as it is dropped.
-    let answers = answers.map_err(GroupFailure::NothingStored)?;
-    transaction.commit().map_err(GroupFailure::Unknown)?;
-    Ok(answers)
+/// A group that is being stored, in one transaction: what is put in is answered when all is committed.
+///
+/// Dropped before that, the transaction is rolled back.
+pub(crate) struct Group<'a> {
+    transaction: Transaction<'a>,
+    end: End,
+    answers: Vec<Answer>,
+}
+
+impl<'a> Group<'a> {
+    /// Takes the file's write lock.
+    pub(crate) fn begin(connection: &'a mut Connection) -> Result<Self, GroupFailure> {
+        let transaction = connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .map_err(GroupFailure::NothingStored)?;
+        let end = End::of(&transaction).map_err(GroupFailure::NothingStored)?;
+        Ok(Self { transaction, end, answers: Vec::new() })
+    }
+
+    /// Stores one more; a conflict is an answer, not a failure.
+    pub(crate) fn put(&mut self, append: &Append) -> Result<(), GroupFailure> {
+        let answer = insert(&self.transaction, append, &mut self.end);
+        self.answers.push(answer.map_err(GroupFailure::NothingStored)?);
+        Ok(())
+    }
+
+    /// Makes it all durable; the answers in the order in which it was put in.
+    pub(crate) fn commit(self) -> Result<Vec<Answer>, GroupFailure> {
+        self.transaction.commit().map_err(GroupFailure::Unknown)?;
+        Ok(self.answers)
+    }
 }
 
 /// Checks, then inserts. Nothing comes between the two, as the transaction holds the file's write lock; the
@@ -124,6 +140,15 @@ mod tests {
             commit_id: Uuid::nil(),
             payload: Bytes::from(vec![7; size_bytes]),
         }
+    }
+
+    fn store<'a>(
+        connection: &mut Connection,
+        mut appends: impl Iterator<Item = &'a Append>,
+    ) -> Result<Vec<Answer>, GroupFailure> {
+        let mut group = Group::begin(connection)?;
+        appends.try_for_each(|append| group.put(append))?;
+        group.commit()
     }
 
     fn stored(connection: &Connection) -> i64 {

@@ -1,12 +1,13 @@
-//! The writer: one thread that stores all waiting commits in one transaction and answers after its COMMIT.
+//! The writer: one thread that stores what comes in groups, one transaction each, and answers after its COMMIT.
 //!
 //! Whatever comes while a COMMIT is syncing waits for the next transaction, so groups form by themselves
-//! under load. When the last group was answered and as many may be about to come back, the thread gives
-//! them a moment, bounded twice: by a gap without arrivals and by the whole wait. A lone commit never waits.
+//! under load. When the last group was answered and as many may be about to come back, the thread leaves
+//! the transaction open for them a moment, bounded twice: by a gap without arrivals and by the whole wait;
+//! each is put in as it comes. A lone commit never waits.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -14,7 +15,7 @@ use cuiban_event_log::{Append, AppendError, BoxError};
 use rusqlite::Connection;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
-use crate::store::{Answer, GroupFailure, store};
+use crate::store::{Answer, Group, GroupFailure};
 use crate::{Config, OpenError, file};
 
 /// The handle to the writer's thread; dropping it lets the thread finish what waits, and waits for that.
@@ -38,8 +39,11 @@ impl Writer {
         let (requests, received) = mpsc::channel();
         let mut queue = Queue::new(received, config);
         let run = move || {
-            while let Some(group) = queue.next_group() {
-                answer(&mut connection, group, &signal);
+            while let Some((first, gathering)) = queue.first() {
+                let mut group = vec![first];
+                let stored = store(&mut connection, &mut queue, &gathering, &mut group);
+                queue.answered = group.len();
+                answer(stored, group, &signal);
             }
         };
         let thread = std::thread::Builder::new()
@@ -78,9 +82,28 @@ impl Drop for Writer {
     }
 }
 
-/// Stores a group and answers each of it.
-fn answer(connection: &mut Connection, group: Vec<Request>, signal: &watch::Sender<()>) {
-    let answers = match store(connection, group.iter().map(|request| &request.append)) {
+/// Stores the group's first, and whoever comes in time to be of it.
+fn store(
+    connection: &mut Connection,
+    queue: &mut Queue,
+    gathering: &Gathering,
+    group: &mut Vec<Request>,
+) -> Result<Vec<Answer>, GroupFailure> {
+    let mut storing = Group::begin(connection).inspect_err(|_| {
+        // Another process holds the file for longer than is waited: nobody else shall wait as long again, one by one.
+        group.extend(queue.all_waiting());
+    })?;
+    for stored in 0.. {
+        let Some(request) = group.get(stored) else { break };
+        storing.put(&request.append)?;
+        group.extend(queue.next(stored + 1, gathering));
+    }
+    storing.commit()
+}
+
+/// Answers each of a group.
+fn answer(stored: Result<Vec<Answer>, GroupFailure>, group: Vec<Request>, signal: &watch::Sender<()>) {
+    let answers = match stored {
         Ok(answers) => {
             signal.send_replace(());
             answers
@@ -111,7 +134,7 @@ fn failed(failure: GroupFailure, group: &[Request]) -> Vec<Answer> {
     group.iter().map(answer).collect()
 }
 
-/// What waits for the thread, taken group by group.
+/// What waits for the thread.
 struct Queue {
     received: Receiver<Request>,
     waiting: VecDeque<Request>,
@@ -120,6 +143,13 @@ struct Queue {
     group_commits_max: usize,
     gather_max: Duration,
     gather_gap_max: Duration,
+}
+
+/// How long a group waits for company.
+struct Gathering {
+    /// As many as are about to come: those who queued during the last COMMIT, and those whom it let go on.
+    expected: usize,
+    until: Instant,
 }
 
 impl Queue {
@@ -134,35 +164,30 @@ impl Queue {
         }
     }
 
-    /// The next group, waited for; `None` when nobody can send any more and all is taken.
-    fn next_group(&mut self) -> Option<Vec<Request>> {
+    /// The first of the next group, waited for; `None` when nobody can send any more and all is taken.
+    fn first(&mut self) -> Option<(Request, Gathering)> {
         self.waiting.extend(self.received.try_iter());
-        // Those who queued during the last COMMIT, and those whom it let go on.
         let expected = (self.waiting.len() + self.answered).min(self.group_commits_max);
-        if self.waiting.is_empty() {
-            self.waiting.push_back(self.received.recv().ok()?);
-        }
-        self.gather(expected);
-        let group: Vec<_> = self.waiting.drain(..self.waiting.len().min(self.group_commits_max)).collect();
-        self.answered = group.len();
-        Some(group)
+        let first = self.waiting.pop_front().or_else(|| self.received.recv().ok())?;
+        Some((first, Gathering { expected, until: monotonic_now() + self.gather_max }))
     }
 
-    /// Waits a moment for as many as are expected.
-    fn gather(&mut self, expected: usize) {
-        self.waiting.extend(self.received.try_iter());
-        if self.waiting.len() >= expected {
-            return;
+    /// All who wait now.
+    fn all_waiting(&mut self) -> impl Iterator<Item = Request> {
+        self.waiting.drain(..).chain(self.received.try_iter())
+    }
+
+    /// The next of a group that has `size` already: one that waits, or one that is expected and comes in time.
+    fn next(&mut self, size: usize, gathering: &Gathering) -> Option<Request> {
+        if size >= self.group_commits_max {
+            return None;
         }
-        let end = monotonic_now() + self.gather_max;
-        while self.waiting.len() < expected {
-            let left = end.saturating_duration_since(monotonic_now());
-            match self.received.recv_timeout(left.min(self.gather_gap_max)) {
-                Ok(request) => self.waiting.push_back(request),
-                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return,
-            }
-            self.waiting.extend(self.received.try_iter());
+        let waiting = self.waiting.pop_front().or_else(|| self.received.try_recv().ok());
+        if waiting.is_some() || size >= gathering.expected {
+            return waiting;
         }
+        let left = gathering.until.saturating_duration_since(monotonic_now());
+        self.received.recv_timeout(left.min(self.gather_gap_max)).ok()
     }
 }
 

@@ -46,7 +46,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             store: StoreConfig::default(),
-            batch_commits_max: 16_384,
+            batch_commits_max: 65_536,
             head_every_batches: 16,
             retry_delay_ms: 50,
             retry_delay_ms_max: 5_000,

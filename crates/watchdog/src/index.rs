@@ -1,11 +1,16 @@
 //! Every open clock in order of its due instant: a pure fold of the log, in memory.
+//!
+//! There may be millions, so each has one small place, found by its ticket's hash and ordered by when it wakes; a place
+//! that is given up is used again. Instants are kept to the microsecond, as the log has them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeSet, hash_map::DefaultHasher};
+use std::hash::{Hash, Hasher};
 
 use cuiban_domain::Instant;
 use cuiban_domain::ids::{BranchId, TicketId};
 use cuiban_domain::sla::ClockKind;
 use cuiban_domain::ticket::{ClockBasis, TicketEvent};
+use hashbrown::HashTable;
 
 /// A clock whose limit is broken, or will be. Ordered by when it is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -22,62 +27,77 @@ pub struct DueClock {
     pub cycle: u32,
 }
 
+/// A clock of one cycle: a reopening may start the next while this one still waits (R39).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct ClockId {
+    ticket: TicketId,
+    clock: ClockKind,
+    cycle: u32,
+}
+
 /// An open clock: running with a due instant, or paused without.
 #[derive(Clone, Copy, Debug)]
 struct OpenClock {
-    due: Option<Due>,
+    id: ClockId,
     branch: u32,
+    due: Due,
 }
 
-#[derive(Clone, Copy, Debug)]
+/// Microseconds since 1970; [`PAUSED`] in both for a clock that does not run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Due {
-    wakes_at: Instant,
-    due_at: Instant,
+    wakes_us: i64,
+    due_us: i64,
 }
 
-/// A clock of one cycle: a reopening may start the next while this one still waits (R39).
-type ClockId = (TicketId, ClockKind, u32);
+const PAUSED: Due = Due { wakes_us: i64::MAX, due_us: i64::MAX };
 
 /// The running clocks by due instant, and the paused ones beside them.
 #[derive(Debug, Default)]
 pub struct DeadlineIndex {
-    due: BTreeSet<DueClock>,
-    open: BTreeMap<ClockId, OpenClock>,
+    /// The clocks, each in its place; given-up places keep what was there.
+    places: Vec<OpenClock>,
+    given_up: Vec<u32>,
+    /// The places in use, by their tickets.
+    by_ticket: HashTable<u32>,
+    /// The places of running clocks, by when they wake.
+    due: BTreeSet<(i64, u32)>,
     branches: Vec<BranchId>,
 }
 
 impl DeadlineIndex {
     /// When the first of all running clocks is to be looked at: its due instant, where that lies ahead.
     pub fn next_due(&self) -> Option<Instant> {
-        self.due.first().map(|clock| clock.wakes_at)
+        self.due.first().and_then(|(wakes_us, _)| Instant::from_timestamp_micros(*wakes_us))
     }
 
     /// Up to `limit` clocks to be looked at before `now`, by due instant (R38: at the instant is in time).
     pub fn overdue(&self, now: Instant, limit: usize) -> Vec<DueClock> {
-        let mut due: Vec<_> =
-            self.due.iter().take_while(|clock| clock.wakes_at < now).take(limit).copied().collect();
-        due.sort_by_key(|clock| clock.due_at);
+        let woken = self.due.iter().filter_map(|(_, place)| self.open(*place).due_clock());
+        let mut due: Vec<_> = woken.take_while(|clock| clock.wakes_at < now).take(limit).collect();
+        due.sort_by_key(|clock| (clock.due_at, *clock));
         due
     }
 
     /// How many clocks are open.
     pub fn len(&self) -> usize {
-        self.open.len()
+        self.by_ticket.len()
     }
 
     /// Whether no clock is open.
     pub fn is_empty(&self) -> bool {
-        self.open.is_empty()
+        self.by_ticket.is_empty()
     }
 
     /// The tickets with an open clock; those of one branch, if it is given.
     pub fn tickets(&self, branch: Option<&BranchId>) -> BTreeSet<TicketId> {
         let wanted = branch.map(|branch| self.branches.iter().position(|known| known == branch));
-        let fits = |clock: &OpenClock| match wanted {
+        let fits = |open: &&OpenClock| match wanted {
             None => true,
-            Some(index) => index.is_some_and(|index| index == clock.branch as usize),
+            Some(index) => index.is_some_and(|index| index == open.branch as usize),
         };
-        self.open.iter().filter(|(_, clock)| fits(clock)).map(|((ticket, ..), _)| *ticket).collect()
+        let open = self.by_ticket.iter().map(|place| self.open(*place));
+        open.filter(fits).map(|open| open.id.ticket).collect()
     }
 
     /// An open clock as a read model kept it.
@@ -90,8 +110,9 @@ impl DeadlineIndex {
         due_at: Option<Instant>,
     ) {
         let branch = self.branch_index(branch);
-        let due = due_at.map(|due_at| Due { wakes_at: due_at, due_at });
-        self.set((ticket, clock, cycle), OpenClock { due, branch });
+        let due_us = due_at.map(|due_at| due_at.timestamp_micros());
+        let due = due_us.map_or(PAUSED, |due_us| Due { wakes_us: due_us, due_us });
+        self.set(OpenClock { id: ClockId { ticket, clock, cycle }, branch, due });
     }
 
     /// Lets clocks rest until `until` whose limits were broken before `told_at`, when we were told of them: those that
@@ -100,24 +121,21 @@ impl DeadlineIndex {
     /// A late entry seldom comes alone: the call that is entered on Monday was answered on Friday, and that is
     /// entered next. Nothing is late by this that was not late before.
     pub fn let_settle(&mut self, ticket: TicketId, events: &[TicketEvent], told_at: Instant, until: Instant) {
-        let told_now = |kind: ClockKind, of_cycle: u32| {
+        let told_now = |id: ClockId| {
             let gives_due = |event: &TicketEvent| match event {
                 TicketEvent::ClockStarted { clock, cycle, .. }
                 | TicketEvent::ClockResumed { clock, cycle, .. }
-                | TicketEvent::DeadlineMoved { clock, cycle, .. } => (*clock, *cycle) == (kind, of_cycle),
+                | TicketEvent::DeadlineMoved { clock, cycle, .. } => (*clock, *cycle) == (id.clock, id.cycle),
                 _ => false,
             };
             events.iter().any(gives_due)
         };
-        for kind in ClockKind::ALL {
-            let cycles = (ticket, *kind, 0)..=(ticket, *kind, u32::MAX);
-            let rests = |(_, kind, cycle): ClockId, due: Due| {
-                due.due_at < told_at && (due.wakes_at > due.due_at || told_now(kind, cycle))
-            };
-            let of_ticket = self.open.range(cycles).filter_map(|(id, open)| Some((*id, *open, open.due?)));
-            let resting: Vec<_> = of_ticket.filter(|(id, _, due)| rests(*id, *due)).collect();
-            for (id, open, due) in resting {
-                self.set(id, OpenClock { due: Some(Due { wakes_at: until, ..due }), ..open });
+        let (told_us, until_us) = (told_at.timestamp_micros(), until.timestamp_micros());
+        for place in self.of_ticket(ticket) {
+            let open = *self.open(place);
+            let Due { wakes_us, due_us } = open.due;
+            if due_us < told_us && (wakes_us > due_us || told_now(open.id)) {
+                self.set(OpenClock { due: Due { wakes_us: until_us, due_us }, ..open });
             }
         }
     }
@@ -138,9 +156,8 @@ impl DeadlineIndex {
             | E::SlaBreached { clock, cycle, .. } => self.remove(ticket, *clock, *cycle),
             E::TicketTransferred { to, .. } => {
                 let branch = self.branch_index(to);
-                for kind in ClockKind::ALL {
-                    let cycles = (ticket, *kind, 0)..=(ticket, *kind, u32::MAX);
-                    self.open.range_mut(cycles).for_each(|(_, open)| open.branch = branch);
+                for place in self.of_ticket(ticket) {
+                    self.places[place as usize].branch = branch;
                 }
             }
             _ => {}
@@ -159,23 +176,58 @@ impl DeadlineIndex {
 
     /// Forgets a clock: its notice was issued, or it waits for nothing.
     pub fn remove(&mut self, ticket: TicketId, clock: ClockKind, cycle: u32) {
-        let id = (ticket, clock, cycle);
-        if let Some(open) = self.open.remove(&id) {
-            self.remove_due(id, open);
+        let (places, id) = (&self.places, ClockId { ticket, clock, cycle });
+        let found = self.by_ticket.find_entry(hash(ticket), |place| places[*place as usize].id == id);
+        if let Ok(entry) = found {
+            let (place, _) = entry.remove();
+            self.due.remove(&(self.open(place).due.wakes_us, place));
+            self.given_up.push(place);
         }
     }
 
-    fn set(&mut self, id: ClockId, open: OpenClock) {
-        if let Some(previous) = self.open.insert(id, open) {
-            self.remove_due(id, previous);
-        }
-        self.due.extend(due_clock(id, open));
+    fn open(&self, place: u32) -> &OpenClock {
+        &self.places[place as usize]
     }
 
-    fn remove_due(&mut self, id: ClockId, open: OpenClock) {
-        if let Some(due) = due_clock(id, open) {
-            self.due.remove(&due);
+    /// The places of a ticket's clocks.
+    fn of_ticket(&self, ticket: TicketId) -> Vec<u32> {
+        let same_hash = self.by_ticket.iter_hash(hash(ticket)).copied();
+        same_hash.filter(|place| self.open(*place).id.ticket == ticket).collect()
+    }
+
+    fn set(&mut self, open: OpenClock) {
+        let (places, hashed) = (&self.places, hash(open.id.ticket));
+        let known = self.by_ticket.find(hashed, |place| places[*place as usize].id == open.id).copied();
+        let place = match known {
+            Some(place) => {
+                self.due.remove(&(self.open(place).due.wakes_us, place));
+                self.places[place as usize] = open;
+                place
+            }
+            None => self.settle_in(open),
+        };
+        if open.due != PAUSED {
+            self.due.insert((open.due.wakes_us, place));
         }
+    }
+
+    /// Gives a new clock a place.
+    fn settle_in(&mut self, open: OpenClock) -> u32 {
+        let place = match self.given_up.pop() {
+            Some(place) => {
+                self.places[place as usize] = open;
+                place
+            }
+            None => {
+                self.places.push(open);
+                // Four thousand million clocks would need 300 GB first.
+                u32::try_from(self.places.len() - 1).unwrap_or(u32::MAX)
+            }
+        };
+        let places = &self.places;
+        self.by_ticket
+            .insert_unique(hash(open.id.ticket), place, |place| hash(places[*place as usize].id.ticket));
+        place
     }
 
     fn branch_index(&mut self, branch: &BranchId) -> u32 {
@@ -187,8 +239,20 @@ impl DeadlineIndex {
     }
 }
 
-fn due_clock((ticket, clock, cycle): ClockId, open: OpenClock) -> Option<DueClock> {
-    open.due.map(|Due { wakes_at, due_at }| DueClock { wakes_at, due_at, ticket, clock, cycle })
+impl OpenClock {
+    fn due_clock(&self) -> Option<DueClock> {
+        let wakes_at = Instant::from_timestamp_micros(self.due.wakes_us)?;
+        let due_at = Instant::from_timestamp_micros(self.due.due_us)?;
+        let ClockId { ticket, clock, cycle } = self.id;
+        Some(DueClock { wakes_at, due_at, ticket, clock, cycle })
+    }
+}
+
+/// The same in each run, so that a run can be repeated.
+fn hash(ticket: TicketId) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    ticket.hash(&mut hasher);
+    hasher.finish()
 }
 
 #[cfg(test)]
@@ -253,5 +317,26 @@ mod tests {
         assert_eq!(index.overdue(at(99), 9).len(), 2);
         index.remove(ticket, ClockKind::Response, 1);
         assert_eq!(index.next_due(), Some(at(90)));
+    }
+
+    #[test]
+    fn a_place_that_was_given_up_serves_another_clock() {
+        let (mut index, branch) = (DeadlineIndex::default(), BranchId::new("B0").unwrap());
+        let ticket = |n: u128| TicketId(Uuid::from_u128(n));
+        for n in 0..100 {
+            index.insert(ticket(n), &branch, ClockKind::Dispatch, 1, Some(at(i64::try_from(n).unwrap())));
+        }
+        for n in (0..100).step_by(2) {
+            index.remove(ticket(n), ClockKind::Dispatch, 1);
+            index.remove(ticket(n), ClockKind::Dispatch, 1);
+        }
+        for n in 100..150 {
+            index.insert(ticket(n), &branch, ClockKind::Response, 1, Some(at(i64::try_from(n).unwrap())));
+        }
+        assert_eq!((index.len(), index.places.len()), (100, 100));
+        let overdue = index.overdue(at(1_000), 1_000);
+        let expected: Vec<_> = (1..100).step_by(2).chain(100..150).map(ticket).collect();
+        assert_eq!(overdue.iter().map(|clock| clock.ticket).collect::<Vec<_>>(), expected);
+        assert_eq!(index.tickets(None).into_iter().collect::<Vec<_>>(), expected);
     }
 }

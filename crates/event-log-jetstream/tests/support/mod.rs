@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use cuiban_event_log::{
-    Append, AppendError, Appended, Consistency, EventLog, Expected, Position, Route, StreamId, Subscription,
-    Token,
+    Append, AppendError, Appended, Consistency, EventLog, Expected, LogError, Position, Route, StreamId,
+    Subscription, Token,
 };
 use cuiban_event_log_jetstream::JetStreamLog;
 use uuid::Uuid;
@@ -69,6 +69,19 @@ async fn append_until_known(log: &JetStreamLog, append: Append) -> Appended {
         }
         if let Some(appended) = found(log, &append).await {
             return appended;
+        }
+    }
+}
+
+/// The head, asked for until a broker that has just lost its leader, or is one again, has an answer.
+pub(crate) async fn head_once_answered(log: &JetStreamLog) -> Position {
+    let mut again = tokio::time::interval(Duration::from_millis(10));
+    loop {
+        again.tick().await;
+        match log.head().await {
+            Ok(head) => return head,
+            Err(LogError::Unavailable { .. }) => {}
+            Err(error) => panic!("{error}"),
         }
     }
 }
