@@ -354,6 +354,21 @@ pub(crate) struct Simulate {
     /// The first seed.
     #[arg(long, default_value_t = 0, value_name = "S")]
     pub from: u64,
+    /// Kinds of fault that do not strike, separated by commas.
+    #[arg(long, value_delimiter = ',', value_name = "KIND")]
+    pub without: Vec<cuiban_simulation::simulate::Fault>,
+    /// Only these acts of the script, separated by commas.
+    #[arg(long, value_delimiter = ',', value_name = "N")]
+    pub acts: Option<Vec<usize>>,
+    /// Print what happens, a line each.
+    #[arg(long)]
+    pub trace: bool,
+    /// Leave a failing seed as it is: looking for a shorter one takes a while.
+    #[arg(long)]
+    pub no_shrink: bool,
+    /// How many seeds at a time; one for each processor, if not given.
+    #[arg(long, value_name = "N")]
+    pub threads: Option<usize>,
     /// Print JSON, one object a seed.
     #[arg(long)]
     pub json: bool,

@@ -78,6 +78,11 @@ impl MemoryLog {
         Ok(appended)
     }
 
+    /// A stream's version; `None` for one without commits.
+    pub fn stream_version(&self, stream: &StreamId) -> Option<StreamVersion> {
+        self.kept().version(stream)
+    }
+
     fn kept(&self) -> MutexGuard<'_, Kept> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }

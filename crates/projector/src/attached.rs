@@ -30,7 +30,7 @@ pub(crate) struct Meta {
 pub type RawRow = (Vec<u8>, Vec<u8>);
 
 /// The table of what is known of the tree itself; not part of the digest.
-const TREE_TABLE: u8 = 0;
+pub(crate) const TREE_TABLE: u8 = 0;
 const META_KEY: &[u8] = &[TREE_TABLE, 0];
 const COMPLETE_KEY: &[u8] = &[TREE_TABLE, 1];
 const META_FORMAT: u8 = 1;

@@ -1,56 +1,131 @@
 //! `cuiban simulate`: random days by seed, judged.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc;
+
 use anyhow::anyhow;
-use cuiban_simulation::simulate::{SeedReport, simulate};
+use cuiban_simulation::simulate::{
+    Fault, Options, SeedReport, SimulationError, Struck, run_quietly, shrink, simulate,
+};
 
 use crate::args::Simulate;
 use crate::exit::{Failure, Outcome};
 use crate::output;
 
+/// What all seeds came to.
+#[derive(Debug, Default)]
+struct Sum {
+    seeds: u64,
+    virtual_minutes: u64,
+    commands: usize,
+    faults: Struck,
+    commits: usize,
+    notices: usize,
+    alerts: usize,
+    failed: u64,
+}
+
 pub(crate) fn run(args: &Simulate) -> Outcome {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let threads = args.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
     let bar = output::progress("模拟 simulate", args.seeds);
-    let (mut reports, mut failed) = (Vec::new(), Vec::new());
-    for seed in args.from..args.from.saturating_add(args.seeds) {
-        let report = runtime.block_on(simulate(seed))?;
-        bar.inc(1);
-        if !report.violations.is_empty() {
-            failed.push(seed);
-            eprintln!(
-                "种子 seed {seed}: {:#?}\n→ cuiban simulate --from {seed} --seeds 1",
-                report.violations
-            );
+    let mut sum = Sum::default();
+    let next = AtomicU64::new(0);
+    std::thread::scope(|scope| {
+        let (reports, received) = mpsc::sync_channel(threads);
+        for _ in 0..threads.max(1) {
+            let (reports, next) = (reports.clone(), &next);
+            scope.spawn(move || {
+                run_quietly(|| {
+                    while let Some(seed) = next_seed(next, args) {
+                        if reports.send(simulate(&options(seed, args))).is_err() {
+                            return;
+                        }
+                    }
+                });
+            });
         }
-        if args.json {
-            output::json(&report)?;
+        drop(reports);
+        for report in received {
+            bar.inc(1);
+            sum.take(&report?, args)?;
         }
-        reports.push(report);
-    }
+        Ok::<_, anyhow::Error>(())
+    })?;
     bar.finish_and_clear();
     if !args.json {
-        print(&reports)?;
+        sum.print()?;
     }
-    match failed.is_empty() {
-        true => Ok(()),
-        false => Err(Failure::Failed(anyhow!(
-            "{} 个种子违约 / {} seeds broke a promise",
-            failed.len(),
-            failed.len()
-        ))),
+    match sum.failed {
+        0 => Ok(()),
+        failed => Err(Failure::Failed(anyhow!("{failed} 个种子违约 / {failed} seeds broke a promise"))),
     }
 }
 
-fn print(reports: &[SeedReport]) -> anyhow::Result<()> {
-    let sum = |of: fn(&SeedReport) -> u64| reports.iter().map(of).sum::<u64>();
-    let count = |of: fn(&SeedReport) -> usize| reports.iter().map(of).sum::<usize>().to_string();
-    let rows = [
-        ["种子 seeds".to_owned(), reports.len().to_string()],
-        ["虚拟天数 virtual days".to_owned(), (sum(|report| report.virtual_minutes) / 1440).to_string()],
-        ["命令 commands".to_owned(), count(|report| report.commands)],
-        ["故障 faults".to_owned(), count(|report| report.faults)],
-        ["提交 commits".to_owned(), count(|report| report.commits)],
-        ["催办 notices".to_owned(), count(|report| report.notices)],
-        ["违约 violations".to_owned(), count(|report| report.violations.len())],
-    ];
-    output::table(["项目 what", "数量 count"], rows)
+fn next_seed(next: &AtomicU64, args: &Simulate) -> Option<u64> {
+    let nth = next.fetch_add(1, Ordering::Relaxed);
+    (nth < args.seeds).then(|| args.from.saturating_add(nth))
+}
+
+fn options(seed: u64, args: &Simulate) -> Options {
+    Options {
+        seed,
+        without: args.without.iter().copied().collect(),
+        acts: args.acts.as_ref().map(|acts| acts.iter().copied().collect()),
+        trace: args.trace,
+    }
+}
+
+impl Sum {
+    fn take(&mut self, report: &SeedReport, args: &Simulate) -> anyhow::Result<()> {
+        self.seeds += 1;
+        self.virtual_minutes += report.virtual_minutes;
+        self.commands += report.commands;
+        self.commits += report.commits;
+        self.notices += report.notices;
+        self.alerts += report.alerts;
+        for (all, one) in self.faults.iter_mut().zip(report.faults) {
+            *all += one;
+        }
+        if args.json {
+            output::json(report)?;
+        } else {
+            report.trace.iter().for_each(|line| println!("{line}"));
+        }
+        if !report.violations.is_empty() {
+            self.failed += 1;
+            complain(report, &options(report.seed, args), args.no_shrink)?;
+        }
+        Ok(())
+    }
+
+    fn print(&self) -> anyhow::Result<()> {
+        let days = self.virtual_minutes / 1440;
+        let mut rows = vec![
+            ["种子 seeds".to_owned(), self.seeds.to_string()],
+            ["虚拟天数 virtual days".to_owned(), days.to_string()],
+            ["命令 commands".to_owned(), self.commands.to_string()],
+            ["提交 commits".to_owned(), self.commits.to_string()],
+            ["催办 notices".to_owned(), self.notices.to_string()],
+            ["提醒 alerts".to_owned(), self.alerts.to_string()],
+            ["故障 faults".to_owned(), self.faults.iter().sum::<u64>().to_string()],
+        ];
+        let kinds = Fault::all().zip(self.faults);
+        rows.extend(kinds.map(|(fault, struck)| [format!("  {fault}"), struck.to_string()]));
+        rows.push(["违约种子 failing seeds".to_owned(), self.failed.to_string()]);
+        output::table(["项目 what", "数量 count"], rows)
+    }
+}
+
+/// Says what a seed broke, and how to see it again in the fewest steps.
+fn complain(report: &SeedReport, options: &Options, no_shrink: bool) -> Result<(), SimulationError> {
+    eprintln!("种子 seed {}: {:#?}\n→ {}", report.seed, report.violations, options.command());
+    if no_shrink {
+        return Ok(());
+    }
+    let (shorter, runs) = run_quietly(|| shrink(options))?;
+    let report = run_quietly(|| simulate(&shorter))?;
+    eprintln!("缩短后（{runs} 次运行）/ made shorter in {runs} runs:");
+    report.trace.iter().for_each(|line| eprintln!("{line}"));
+    eprintln!("{:#?}\n→ {}", report.violations, shorter.command());
+    Ok(())
 }

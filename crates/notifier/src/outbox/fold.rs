@@ -53,7 +53,7 @@ impl Projection for OutboxFold {
                 _ => {}
             }
         }
-        Ok(())
+        forget_ended(commit, view)
     }
 }
 
@@ -88,9 +88,6 @@ impl OutboxFold {
             TicketEvent::TicketReclassified { kind, urgency, .. } => {
                 let line = line_of(&key, view)?;
                 view.put(&key, &TicketLine { kind: *kind, urgency: *urgency, ..line })?;
-            }
-            TicketEvent::TicketCancelled { .. } | TicketEvent::TicketMerged { .. } => {
-                view.remove::<TicketLine>(&key)?;
             }
             TicketEvent::EmergencyRaised { supervisors } => {
                 let alert = Alert {
@@ -182,6 +179,20 @@ impl OutboxFold {
         }
         Ok(())
     }
+}
+
+/// A ticket that has ended has no more alerts, but those of the commit that ends it.
+fn forget_ended(commit: &Commit, view: &mut View<'_>) -> Result<(), Unfoldable> {
+    let ends = |event: &Event| {
+        matches!(
+            event,
+            Event::Ticket(TicketEvent::TicketCancelled { .. } | TicketEvent::TicketMerged { .. })
+        )
+    };
+    if let (true, Ok(ticket)) = (commit.events.iter().any(ends), commit.envelope.stream_id.parse::<TicketId>()) {
+        view.remove::<TicketLine>(&Key::new().id(ticket.0))?;
+    }
+    Ok(())
 }
 
 /// What is known of a ticket; without it nobody knows whose branch's alert this is.

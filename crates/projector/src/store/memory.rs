@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use sled::IVec;
 
 use super::{StoreError, WriteBatch};
+use crate::attached::TREE_TABLE;
 
 type Rows = BTreeMap<Vec<u8>, IVec>;
 
@@ -93,6 +94,20 @@ impl MemoryDisk {
     /// What was written since was never synced, and is gone. The machine has to be dead.
     pub fn forget_since(&self, snapshot: &MemorySnapshot) {
         self.state().kept = snapshot.0.clone();
+    }
+
+    /// As [`Self::forget_since`], but for what the trees say of themselves: rows older than their cursor.
+    pub fn forget_rows_since(&self, snapshot: &MemorySnapshot) {
+        let mut state = self.state();
+        for (name, store) in &mut state.kept.stores {
+            for (tree, rows) in &mut store.trees {
+                let before = snapshot.0.stores.get(name).and_then(|store| store.trees.get(tree));
+                let of_the_tree = |key: &Vec<u8>| key.first() == Some(&TREE_TABLE);
+                let kept = rows.iter().filter(|(key, _)| of_the_tree(key));
+                let older = before.into_iter().flatten().filter(|(key, _)| !of_the_tree(key));
+                *rows = kept.chain(older).map(|(key, value)| (key.clone(), value.clone())).collect();
+            }
+        }
     }
 
     /// Spoils one row: `which` chooses it, `how` the way. Answers whether there was one.

@@ -1,18 +1,76 @@
-//! Random days by seed: people work tickets through two offices, two watchdogs watch, the log misbehaves.
+//! Random days by seed: people work tickets through two offices, watchdogs watch, notifiers push, and all of it fails.
 //!
-//! - [`FaultyLog`](faulty_log::FaultyLog) loses answers and commits, says conflicts that are none, and goes away.
-//! - [`World`](world::World) draws what people do, when a watchdog sleeps or begins anew, when an office restarts.
-//! - [`judge`](judge::judge) reads the log when all is quiet and says what does not hold.
+//! The services are the real ones, on a runtime whose time is paused and jumps from one thing to the next:
 //!
-//! The same seed gives the same log, byte for byte.
+//! - [`Process`](process::Process) is a machine that starts its services, dies and starts again; its
+//!   [`Connection`](connection::Connection) to the log and its [`MachineClock`](machine_clock::MachineClock) lie.
+//! - [`People`](people::People) send commands until they know what became of them, by a [`script`].
+//! - [`Receiver`](receiver::Receiver) takes alerts, or not.
+//! - [`Fault`] lists what goes wrong; [`Seams`] are where the judge's own tests plant bugs.
+//! - [`judge`] reads log, receiver and disks when all is quiet, and says what does not hold.
+//! - [`shrink`] makes a failing seed shorter.
+//!
+//! The same seed gives the same trace and the same log, byte for byte.
 
-mod faulty_log;
+mod connection;
+mod fault;
 mod judge;
+mod machine_clock;
+mod people;
+mod process;
+mod receiver;
+mod scene;
+mod script;
+mod seams;
+mod shrink;
+mod subscriber;
+#[cfg(test)]
+mod teeth;
 mod world;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use serde::Serialize;
 
+pub use fault::{Fault, Struck, UnknownFault};
+use seams::{Seams, Sound};
+pub use shrink::shrink;
 pub use world::SimulationError;
+
+/// Which days are lived through.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    /// Which seed.
+    pub seed: u64,
+    /// Kinds of fault that do not strike.
+    pub without: BTreeSet<Fault>,
+    /// Only these acts of the script; all, if `None`.
+    pub acts: Option<BTreeSet<usize>>,
+    /// Whether what happens is kept, a line each.
+    pub trace: bool,
+}
+
+impl Options {
+    /// The whole of a seed.
+    pub fn of(seed: u64) -> Self {
+        Self { seed, ..Self::default() }
+    }
+
+    /// The command that lives through the same days again.
+    pub fn command(&self) -> String {
+        let mut command = format!("cuiban simulate --from {} --seeds 1", self.seed);
+        let list = |items: Vec<String>| items.join(",");
+        if !self.without.is_empty() {
+            let words = self.without.iter().map(ToString::to_string).collect();
+            command += &format!(" --without {}", list(words));
+        }
+        if let Some(acts) = &self.acts {
+            command += &format!(" --acts {}", list(acts.iter().map(ToString::to_string).collect()));
+        }
+        command + " --trace"
+    }
+}
 
 /// How one seed went.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -23,22 +81,39 @@ pub struct SeedReport {
     pub virtual_minutes: u64,
     /// How many commands were sent.
     pub commands: usize,
-    /// How many faults the log showed.
-    pub faults: usize,
+    /// How often each kind of fault struck, in the order of [`Fault::all`].
+    pub faults: Struck,
     /// How many commits the log holds.
     pub commits: usize,
     /// How many notices (催办单) it holds.
     pub notices: usize,
+    /// How many messages the receiver got.
+    pub alerts: usize,
     /// SHA-256 over all commits, in hex: the same in each run of the seed.
     pub digest: String,
+    /// What happened, if it was to be kept.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub trace: Vec<String>,
     /// What did not hold; empty if all did.
     pub violations: Vec<String>,
 }
 
-/// Lives through one seed's days.
-pub async fn simulate(seed: u64) -> Result<SeedReport, SimulationError> {
-    let mut world = world::World::open(seed).await?;
-    world.live().await?;
-    world.settle().await?;
-    Ok(world.report())
+/// Lives through one seed's days, on this thread alone.
+pub fn simulate(options: &Options) -> Result<SeedReport, SimulationError> {
+    simulate_with(options, Arc::new(Sound))
+}
+
+/// Runs something with what the services log about faults left unsaid: a simulated failure is no news.
+pub fn run_quietly<T>(run: impl FnOnce() -> T) -> T {
+    tracing::subscriber::with_default(tracing::subscriber::NoSubscriber::default(), run)
+}
+
+fn simulate_with(options: &Options, seams: Arc<dyn Seams>) -> Result<SeedReport, SimulationError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build()?;
+    runtime.block_on(async {
+        let mut world = world::World::open(options, seams).await?;
+        world.live(options).await?;
+        world.settle().await;
+        Ok(world.report().await)
+    })
 }

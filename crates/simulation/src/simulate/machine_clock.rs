@@ -1,0 +1,96 @@
+//! The clock of one machine: the true time, off by what somebody set it to and by how it runs.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chrono::{DurationRound, TimeDelta};
+use cuiban_command_handler::Clock;
+use cuiban_domain::Instant;
+use tokio::sync::watch;
+
+use super::scene::Scene;
+
+/// Never goes back, as [`cuiban_command_handler::SystemClock`] does not: set back, it goes on from where it was.
+#[derive(Debug)]
+pub(crate) struct MachineClock {
+    scene: Arc<Scene>,
+    state: Mutex<State>,
+    set: watch::Sender<()>,
+}
+
+#[derive(Debug)]
+struct State {
+    off_by: TimeDelta,
+    drift_ppm: i32,
+    /// Since when it runs like that, in true time.
+    since: Instant,
+    told: Instant,
+    told_at: Instant,
+}
+
+impl MachineClock {
+    pub(crate) fn right(scene: Arc<Scene>) -> Self {
+        let now = scene.now();
+        let state = State { off_by: TimeDelta::zero(), drift_ppm: 0, since: now, told: now, told_at: now };
+        Self { scene, state: Mutex::new(state), set: watch::Sender::new(()) }
+    }
+
+    /// Somebody sets it, so that it is off by this much, and runs fast or slow from then on.
+    pub(crate) fn set_off_by(&self, off_by: TimeDelta, drift_ppm: i32) {
+        let since = self.scene.now();
+        let mut state = self.state();
+        (state.off_by, state.drift_ppm, state.since) = (off_by, drift_ppm, since);
+        drop(state);
+        self.set.send_replace(());
+    }
+
+    /// The process begins anew: what its clock told before is forgotten.
+    pub(crate) fn forget(&self) {
+        let now = self.scene.now();
+        let mut state = self.state();
+        state.told = shown(&state, now);
+        state.told_at = now;
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How much such a clock runs ahead in this time.
+fn drifted(drift_ppm: i32, elapsed: TimeDelta) -> TimeDelta {
+    let elapsed_us = elapsed.num_microseconds().unwrap_or(i64::MAX);
+    TimeDelta::microseconds(elapsed_us.saturating_mul(drift_ppm.into()) / 1_000_000)
+}
+
+fn shown(state: &State, now: Instant) -> Instant {
+    now + state.off_by + drifted(state.drift_ppm, now - state.since)
+}
+
+#[async_trait]
+impl Clock for MachineClock {
+    fn now(&self) -> Instant {
+        let now = self.scene.now();
+        let mut state = self.state();
+        let elapsed = now - state.told_at;
+        let went_on = state.told + elapsed + drifted(state.drift_ppm, elapsed);
+        state.told = went_on.max(shown(&state, now));
+        state.told_at = now;
+        let told = state.told;
+        told.duration_trunc(TimeDelta::microseconds(1)).unwrap_or(told)
+    }
+
+    async fn sleep_until(&self, at: Instant) {
+        let mut set = self.set.subscribe();
+        while let Some(left) = (at - self.now()).to_std().ok().filter(|left| !left.is_zero()) {
+            // The runtime's timers know milliseconds.
+            let left = left.max(Duration::from_millis(1));
+            tokio::select! {
+                biased;
+                _ = set.changed() => {}
+                () = tokio::time::sleep(left) => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! What all parts of one seed share: time, the log with the true time of each commit, the faults, the trace.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta};
+use cuiban_domain::Instant;
+use cuiban_event_log::{Append, AppendError, Appended, Expected, MemoryLog};
+
+use super::Options;
+use super::fault::{Fault, Faults};
+use super::seams::Seams;
+
+/// Monday, 2 March 2026, 9:00 in Shanghai.
+const BEGINS_AT_S: i64 = 1_772_413_200;
+
+/// One seed's surroundings.
+#[derive(Debug)]
+pub(crate) struct Scene {
+    pub(crate) seed: u64,
+    pub(crate) log: MemoryLog,
+    pub(crate) faults: Faults,
+    pub(crate) seams: Arc<dyn Seams>,
+    began: tokio::time::Instant,
+    kept: Mutex<Kept>,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    /// The true time of each commit, by position.
+    stored_at: Vec<Instant>,
+    away_until: Option<Instant>,
+    /// What happened, a line each, if it is to be told.
+    trace: Option<Vec<String>>,
+}
+
+fn begins_at() -> Instant {
+    DateTime::from_timestamp(BEGINS_AT_S, 0).unwrap_or_default()
+}
+
+fn true_time(began: tokio::time::Instant) -> Instant {
+    begins_at() + began.elapsed()
+}
+
+impl Scene {
+    /// Within a runtime whose time is paused.
+    pub(crate) fn new(options: &Options, seams: Arc<dyn Seams>) -> Self {
+        let began = tokio::time::Instant::now();
+        let log = MemoryLog::with_time(Arc::new(move || true_time(began)));
+        let trace = options.trace.then(Vec::new);
+        Self {
+            seed: options.seed,
+            log,
+            faults: Faults::none_yet(options.without.clone()),
+            seams,
+            began,
+            kept: Mutex::new(Kept { trace, ..Kept::default() }),
+        }
+    }
+
+    /// The true time.
+    pub(crate) fn now(&self) -> Instant {
+        true_time(self.began)
+    }
+
+    pub(crate) fn passed(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    /// Chance of its own for each purpose: what one part draws does not change what another does.
+    pub(crate) fn chance(&self, purpose: &str, number: u64) -> fastrand::Rng {
+        let name = [&self.seed.to_be_bytes()[..], &number.to_be_bytes(), purpose.as_bytes()].concat();
+        let hash = cuiban_event_schema::hash(&name);
+        let mut seed = [0; 8];
+        seed.copy_from_slice(&hash[..8]);
+        fastrand::Rng::with_seed(u64::from_be_bytes(seed))
+    }
+
+    /// Adds a line to the trace.
+    pub(crate) fn tell(&self, line: impl FnOnce() -> String) {
+        let at = self.passed();
+        if let Some(trace) = &mut self.kept().trace {
+            trace.push(format!("{:>12.3}s  {}", at.as_secs_f64(), line()));
+        }
+    }
+
+    pub(crate) fn trace(&self) -> Vec<String> {
+        self.kept().trace.clone().unwrap_or_default()
+    }
+
+    /// Stores a commit. The only way into the log.
+    pub(crate) fn store(&self, append: Append) -> Result<Appended, AppendError> {
+        let mut append = self.seams.append(append);
+        if !self.seams.checks_version() {
+            append.expected = self.log.stream_version(&append.stream).map_or(Expected::NoStream, Expected::At);
+        }
+        let stream = append.stream.clone();
+        let appended = self.log.append_now(append)?;
+        let now = self.now();
+        self.kept().stored_at.push(now);
+        self.tell(|| format!("log       {} {stream}", appended.position));
+        Ok(appended)
+    }
+
+    /// When each commit was really stored, in the log's order.
+    pub(crate) fn stored_at(&self) -> Vec<Instant> {
+        self.kept().stored_at.clone()
+    }
+
+    /// The log goes away for everybody.
+    pub(crate) fn log_goes_away(&self, minutes: u64) {
+        let until = self.now() + TimeDelta::minutes(i64::try_from(minutes).unwrap_or_default());
+        self.tell(|| format!("{:<9} for everybody, {minutes} minutes", Fault::LogAway));
+        self.kept().away_until = Some(until);
+    }
+
+    pub(crate) fn is_log_away(&self) -> bool {
+        let now = self.now();
+        self.faults.are_on() && self.kept().away_until.is_some_and(|until| now < until)
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,55 @@
+//! Where a defect could sit: the sound system does nothing here, and the tests of the judge plant bugs.
+
+use std::fmt;
+
+use cuiban_event_log::{Append, RecordedCommit};
+use cuiban_notifier::Message;
+
+/// What the surroundings of the services ask before they act.
+pub(crate) trait Seams: fmt::Debug + Send + Sync {
+    /// What is appended.
+    fn append(&self, append: Append) -> Append {
+        append
+    }
+
+    /// Whether the stream's version is looked at.
+    fn checks_version(&self) -> bool {
+        true
+    }
+
+    /// Whether an append is stored before it is acknowledged.
+    fn stores(&self) -> bool {
+        true
+    }
+
+    /// What is pushed to the receiver before this is appended, though it is a notifier's work afterwards.
+    fn push_first(&self, _: &Append) -> Option<Message> {
+        None
+    }
+
+    /// What a command handler reads of a stream.
+    fn read(&self, commits: Vec<RecordedCommit>) -> Vec<RecordedCommit> {
+        commits
+    }
+
+    /// What a process hears of the log; `None` for what it misses.
+    fn hear(&self, commit: RecordedCommit) -> Option<RecordedCommit> {
+        Some(commit)
+    }
+
+    /// How far a process's clock may run ahead of the log's own time, in milliseconds.
+    fn clock_ahead_max_ms(&self) -> Option<u64> {
+        Some(1_000)
+    }
+
+    /// How many rows of a batch are written when the machine dies in it; `None`: all or nothing.
+    fn torn_at(&self) -> Option<usize> {
+        None
+    }
+}
+
+/// Nothing is planted.
+#[derive(Debug)]
+pub(crate) struct Sound;
+
+impl Seams for Sound {}
