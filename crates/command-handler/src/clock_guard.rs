@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use cuiban_domain::Instant;
-use cuiban_event_log::EventLog;
+use cuiban_event_log::{EventLog, LogError};
 
 use crate::{Clock, Config};
 
@@ -37,7 +37,7 @@ impl ClockGuard {
             clock,
             log,
             ahead_max: config.clock_ahead_max_ms.map(delta),
-            fresh_for: delta(config.log_time_fresh_ms),
+            fresh_for: delta(config.log_time_fresh_ms.max(1)),
             asking: tokio::sync::Mutex::default(),
             known: Mutex::default(),
         }
@@ -50,21 +50,23 @@ impl ClockGuard {
 
     /// Now, never ahead of the log's own time by more than the bound, and never going back.
     ///
-    /// While the log cannot be asked, what was known of it last is used, and it is asked again at the next call.
-    pub async fn now(&self) -> Instant {
-        if let Some(ahead_max) = self.ahead_max
-            && self.is_stale()
-        {
+    /// While the log does not tell its time there is none: the clock may have been set since it last did, and what is
+    /// decided now could be recorded the moment the log is back.
+    pub async fn now(&self) -> Result<Instant, LogError> {
+        let mut shown = self.clock.now();
+        while let (Some(ahead_max), true) = (self.ahead_max, self.is_stale_at(shown)) {
             let _asking = self.asking.lock().await;
-            if self.is_stale() {
-                self.ask(ahead_max).await;
+            if self.is_stale_at(self.clock.now()) {
+                self.ask(ahead_max).await?;
             }
+            // Looked at again: it may have been set meanwhile.
+            shown = self.clock.now();
         }
         let mut known = self.known();
-        let judged = self.clock.now() - known.held_back_by;
+        let judged = shown - known.held_back_by;
         let judged = known.latest.map_or(judged, |latest| latest.max(judged));
         known.latest = Some(judged);
-        judged
+        Ok(judged)
     }
 
     /// When the clock will show what must be waited for, if it goes on being held back as now.
@@ -77,36 +79,29 @@ impl ClockGuard {
         self.known().held_back_by > TimeDelta::zero()
     }
 
-    fn is_stale(&self) -> bool {
+    fn is_stale_at(&self, shown: Instant) -> bool {
         let asked_at = self.known().asked_at;
-        asked_at.is_none_or(|asked_at| self.clock.now() - asked_at >= self.fresh_for)
+        asked_at.is_none_or(|asked_at| shown - asked_at >= self.fresh_for)
     }
 
-    async fn ask(&self, ahead_max: TimeDelta) {
+    async fn ask(&self, ahead_max: TimeDelta) -> Result<(), LogError> {
         let asked_at = self.clock.now();
-        let answer = self.log.time().await;
+        let log_time = self.log.time().await?;
         let now = self.clock.now();
         let mut known = self.known();
-        match answer {
-            Ok(log_time) => {
-                known.asked_at = Some(now);
-                // The log answered at some instant in between: a slow answer is no clock that runs ahead.
-                let (ahead, was_suspect) = (asked_at - log_time, known.held_back_by > TimeDelta::zero());
-                let is_suspect = ahead > ahead_max;
-                known.held_back_by = if is_suspect { now - log_time } else { TimeDelta::zero() };
-                if is_suspect && !was_suspect {
-                    let ahead_ms = ahead.num_milliseconds();
-                    tracing::error!(
-                        ahead_ms,
-                        "clock_suspect: the clock runs ahead of the log's own time and is held back"
-                    );
-                }
-            }
-            Err(error) => {
-                let error = &error as &dyn std::error::Error;
-                tracing::warn!(error, "the log's own time cannot be asked");
-            }
+        known.asked_at = Some(now);
+        // The log answered at some instant in between: a slow answer is no clock that runs ahead.
+        let (ahead, was_suspect) = (asked_at - log_time, known.held_back_by > TimeDelta::zero());
+        let is_suspect = ahead > ahead_max;
+        known.held_back_by = if is_suspect { now - log_time } else { TimeDelta::zero() };
+        if is_suspect && !was_suspect {
+            let ahead_ms = ahead.num_milliseconds();
+            tracing::error!(
+                ahead_ms,
+                "clock_suspect: the clock runs ahead of the log's own time and is held back"
+            );
         }
+        Ok(())
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
@@ -128,9 +123,9 @@ mod tests {
         let log: Arc<dyn EventLog> = Arc::new(MemoryLog::with_time(Arc::new(move || start)));
         let clock = Arc::new(ManualClock::new(start));
         let guard = ClockGuard::new(clock.clone(), log, &Config::default());
-        assert_eq!(guard.now().await, start);
+        assert_eq!(guard.now().await.unwrap(), start);
         clock.advance_by(Duration::from_secs(3600));
-        assert_eq!(guard.now().await, start);
+        assert_eq!(guard.now().await.unwrap(), start);
         assert!(guard.clock_suspect());
     }
 
@@ -140,7 +135,7 @@ mod tests {
         let log: Arc<dyn EventLog> = Arc::new(MemoryLog::with_time(Arc::new(move || start)));
         let clock = Arc::new(ManualClock::new(start + Duration::from_millis(900)));
         let guard = ClockGuard::new(clock.clone(), log, &Config::default());
-        assert_eq!(guard.now().await, clock.now());
+        assert_eq!(guard.now().await.unwrap(), clock.now());
         assert!(!guard.clock_suspect());
     }
 }

@@ -185,7 +185,7 @@ impl<A: Aggregate> CommandHandler<A> {
         if let Some(handled) = replayed(loaded, meta)? {
             return Ok(Ok(handled));
         }
-        let now = self.clock.now().await;
+        let now = self.clock.now().await?;
         let decided = match self.decide(loaded, command, meta, related, now) {
             Ok(decided) => decided,
             // A no that rests on a cached state may be out of date: ask the log before saying it.
@@ -196,7 +196,7 @@ impl<A: Aggregate> CommandHandler<A> {
                 if let Some(handled) = replayed(loaded, meta)? {
                     return Ok(Ok(handled));
                 }
-                self.decide(loaded, command, meta, related, self.clock.now().await)?
+                self.decide(loaded, command, meta, related, self.clock.now().await?)?
             }
         };
         let (happened, events) = decided;

@@ -33,18 +33,28 @@ pub type RawRow = (Vec<u8>, Vec<u8>);
 pub(crate) const TREE_TABLE: u8 = 0;
 const META_KEY: &[u8] = &[TREE_TABLE, 0];
 const COMPLETE_KEY: &[u8] = &[TREE_TABLE, 1];
-const META_FORMAT: u8 = 1;
+const META_FORMAT: u8 = 2;
 
 impl Meta {
     pub(crate) fn write_to(self, batch: &mut WriteBatch) -> Result<(), StoreError> {
-        batch.insert(META_KEY, codec::encode(META_FORMAT, &self).map_err(StoreError::codec)?);
+        let sealed = (self, self.seal()?);
+        batch.insert(META_KEY, codec::encode(META_FORMAT, &sealed).map_err(StoreError::codec)?);
         Ok(())
     }
 
+    /// Refuses a cursor that is not the one that was written: what it passes over would never be folded.
     fn read_from(tree: &Tree) -> Result<Self, StoreError> {
-        let bytes = tree.get(META_KEY)?;
-        let meta = bytes.map(|bytes| codec::decode(META_FORMAT, &bytes)).transpose();
-        Ok(meta.map_err(StoreError::codec)?.unwrap_or_default())
+        let Some(bytes) = tree.get(META_KEY)? else { return Ok(Self::default()) };
+        let (meta, seal): (Self, u64) = codec::decode(META_FORMAT, &bytes).map_err(StoreError::codec)?;
+        if seal != meta.seal()? {
+            let detail = format!("the cursor {} is not the one that was written", meta.cursor);
+            return Err(StoreError::Damaged { detail });
+        }
+        Ok(meta)
+    }
+
+    fn seal(self) -> Result<u64, StoreError> {
+        Ok(row_digest(META_KEY, &codec::encode(META_FORMAT, &self).map_err(StoreError::codec)?))
     }
 }
 
@@ -95,12 +105,14 @@ impl Attached {
         for row in RowsReader::new(&tree).walk::<ParkedCommit>(&crate::Key::new()) {
             *parked.entry(row?.1.stream()).or_default() += 1;
         }
+        // Rows without a word of how many there should be are not those of a fold.
+        let is_empty = meta.rows == 0 && tree.range_from(&[TREE_TABLE + 1]).next().is_none();
         Ok(Self {
             tree: Arc::new(tree),
             old: RwLock::new(old),
             retired: Mutex::default(),
             writer: Mutex::new(Writer { meta, parked }),
-            verified: AtomicBool::new(meta.rows == 0),
+            verified: AtomicBool::new(is_empty),
             complete: AtomicBool::new(complete),
         })
     }

@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::succession::Ownership;
-use crate::{Config, DeadlineIndex, Expediting, Succession, WatchError};
+use crate::{Config, DeadlineIndex, Expediting, Issued, Succession, WatchError};
 
 /// Just after a due instant: meeting the limit at the instant itself is in time (R38).
 const JUST_AFTER: Duration = Duration::from_micros(1);
@@ -124,7 +124,7 @@ async fn expedite(parts: &Parts, place: StorePlace, told: &watch::Sender<Status>
     loop {
         let (mut more_to_do, mut failed) = (false, false);
         if caught_up {
-            let issued = expediting.issue_due(guard.now().await).await;
+            let issued = issue_due(&mut expediting, guard).await;
             let moves_before = expediting.outstanding_moves();
             let moves_left = if moves_before > 0 { expediting.move_some().await } else { 0 };
             failed = issued.failed > 0 || (moves_left > 0 && moves_left == moves_before);
@@ -151,6 +151,17 @@ async fn expedite(parts: &Parts, place: StorePlace, told: &watch::Sender<Status>
             () = sleep_until(parts.handlers.clock().as_ref(), wakes_at), if wakes_at.is_some() => {}
             () = std::future::ready(()), if more_to_do && !failed => {}
             () = tokio::time::sleep(parts.config.retry_delay()), if failed => {}
+        }
+    }
+}
+
+/// Issues what is due; while the log does not tell its time, nothing is known to be.
+async fn issue_due(expediting: &mut Expediting, guard: &ClockGuard) -> Issued {
+    match guard.now().await {
+        Ok(now) => expediting.issue_due(now).await,
+        Err(error) => {
+            tracing::warn!(error = &error as &dyn std::error::Error, "催办 waits for the log's time");
+            Issued { failed: 1, ..Issued::default() }
         }
     }
 }

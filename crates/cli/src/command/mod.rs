@@ -23,7 +23,10 @@ use crate::settings::Settings;
 /// Runs the command that was asked for.
 pub(crate) fn run(args: Args) -> Outcome {
     let filter = EnvFilter::try_new(&args.log).or_usage()?;
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    // What services log about simulated failures is no news; `--trace` tells of them.
+    if !matches!(args.command, Command::Simulate(_)) {
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    }
     let settings = Settings::read(args.config.as_deref())?;
     match args.command {
         Command::Up(up) => up::run(up, settings),

@@ -4,9 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
 
 use anyhow::anyhow;
-use cuiban_simulation::simulate::{
-    Fault, Options, SeedReport, SimulationError, Struck, run_quietly, shrink, simulate,
-};
+use cuiban_simulation::simulate::{Fault, Options, SeedReport, SimulationError, Struck, shrink, simulate};
 
 use crate::args::Simulate;
 use crate::exit::{Failure, Outcome};
@@ -35,13 +33,11 @@ pub(crate) fn run(args: &Simulate) -> Outcome {
         for _ in 0..threads.max(1) {
             let (reports, next) = (reports.clone(), &next);
             scope.spawn(move || {
-                run_quietly(|| {
-                    while let Some(seed) = next_seed(next, args) {
-                        if reports.send(simulate(&options(seed, args))).is_err() {
-                            return;
-                        }
+                while let Some(seed) = next_seed(next, args) {
+                    if reports.send(simulate(&options(seed, args))).is_err() {
+                        return;
                     }
-                });
+                }
             });
         }
         drop(reports);
@@ -122,8 +118,8 @@ fn complain(report: &SeedReport, options: &Options, no_shrink: bool) -> Result<(
     if no_shrink {
         return Ok(());
     }
-    let (shorter, runs) = run_quietly(|| shrink(options))?;
-    let report = run_quietly(|| simulate(&shorter))?;
+    let (shorter, runs) = shrink(options)?;
+    let report = simulate(&shorter)?;
     eprintln!("缩短后（{runs} 次运行）/ made shorter in {runs} runs:");
     report.trace.iter().for_each(|line| eprintln!("{line}"));
     eprintln!("{:#?}\n→ {}", report.violations, shorter.command());

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use cuiban_domain::alert::Outcome;
-use cuiban_domain::ticket::Urgency;
+use cuiban_domain::text::Line;
+use cuiban_domain::ticket::{CancelTicket, Urgency};
 
-use super::world::{CUSTOMER, World, channel_id, config, memory, outlet, until, within_reason};
+use super::world::{CUSTOMER, DUE, World, at, channel_id, config, memory, outlet, until, within_reason};
 use crate::{Config, DeliveryConfig, Outlet, PushError};
 
 #[tokio::test]
@@ -187,5 +188,20 @@ async fn the_next_start_goes_on_where_the_schedule_was() {
     world.clock.advance_by(Duration::from_secs(5));
     until(&notifier, "desk", |status| status.delivered == 1).await;
     assert_eq!(world.outcomes(notice), "fd");
+    notifier.stop().await;
+}
+
+#[tokio::test]
+async fn r60_a_notice_in_the_commit_that_ends_its_ticket_goes_out() {
+    let world = World::new().await;
+    let channel = memory("desk");
+    let notifier = world.start("outbox", vec![outlet(channel.clone())], config()).await;
+    let ticket = world.register(Urgency::Normal).await;
+    world.clock.advance_to(at(DUE) + Duration::from_secs(1));
+    // Nobody watched: the cancelling itself shows that the limit is broken, and urges.
+    world.ticket(ticket, CancelTicket { reason: Line::new("客户不修了").unwrap() }).await;
+    let pushed = within_reason(channel.wait_for(1)).await;
+    assert_eq!((pushed.len(), pushed[0].topic), (1, "breach"));
+    until(&notifier, "desk", |status| status.delivered == 1).await;
     notifier.stop().await;
 }

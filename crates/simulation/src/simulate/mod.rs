@@ -103,11 +103,6 @@ pub fn simulate(options: &Options) -> Result<SeedReport, SimulationError> {
     simulate_with(options, Arc::new(Sound))
 }
 
-/// Runs something with what the services log about faults left unsaid: a simulated failure is no news.
-pub fn run_quietly<T>(run: impl FnOnce() -> T) -> T {
-    tracing::subscriber::with_default(tracing::subscriber::NoSubscriber::default(), run)
-}
-
 fn simulate_with(options: &Options, seams: Arc<dyn Seams>) -> Result<SeedReport, SimulationError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build()?;
     runtime.block_on(async {

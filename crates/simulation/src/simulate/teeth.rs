@@ -1,1 +1,240 @@
 //! The judge has teeth: bugs that are planted are found, each within 200 seeds.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use bytes::Bytes;
+use cuiban_domain::Event;
+use cuiban_domain::ids::{BranchId, CommandId, TicketId};
+use cuiban_domain::sla::Rung;
+use cuiban_domain::ticket::TicketEvent as E;
+use cuiban_event_log::{Append, RecordedCommit};
+use cuiban_event_schema::Commit;
+use cuiban_notifier::Message;
+use uuid::Uuid;
+
+use super::seams::Seams;
+use super::shrink::shrink_with;
+use super::{Options, simulate_with};
+
+const SEEDS_MAX: u64 = 200;
+
+/// The first seed that finds the bug, and what it says of it.
+fn found(plant: &dyn Fn() -> Arc<dyn Seams>) -> (u64, Vec<String>) {
+    let tried = (0..SEEDS_MAX).map(|seed| {
+        let violations = simulate_with(&Options::of(seed), plant()).unwrap().violations;
+        (seed, violations)
+    });
+    let mut failing = tried.filter(|(_, violations)| !violations.is_empty());
+    failing.next().unwrap_or_else(|| panic!("the bug was not found within {SEEDS_MAX} seeds"))
+}
+
+/// Finds the bug, and expects to read this of it.
+fn finds(plant: impl Fn() -> Arc<dyn Seams>, what: &str) {
+    let (seed, violations) = found(&plant);
+    let says = violations.iter().any(|violation| violation.contains(what));
+    assert!(says, "nothing of {what:?} in seed {seed}: {violations:#?}");
+}
+
+/// A commit with other events, on its way into the log.
+fn changed(append: Append, change: impl Fn(&mut Vec<Event>)) -> Append {
+    let mut commit = decode(&append.payload);
+    change(&mut commit.events);
+    if commit.events.is_empty() {
+        return append;
+    }
+    Append { payload: Bytes::from(cuiban_event_schema::encode(&commit.envelope, &commit.events)), ..append }
+}
+
+fn decode(payload: &[u8]) -> Commit {
+    cuiban_event_schema::decode(payload).unwrap()
+}
+
+/// A plant: what it is, and the seams that it pulls at.
+macro_rules! plant {
+    ($name:ident $body:tt) => {
+        #[derive(Debug)]
+        struct $name;
+        impl Seams for $name $body
+    };
+}
+
+plant!(NoExpectedVersion {
+    fn checks_version(&self) -> bool {
+        false
+    }
+});
+
+#[test]
+fn a_log_without_expected_versions_is_found() {
+    // Revisions come twice, and the hash chain breaks.
+    finds(|| Arc::new(NoExpectedVersion), "revision");
+}
+
+plant!(CursorOfItsOwn {
+    fn torn_at(&self) -> Option<usize> {
+        Some(1)
+    }
+});
+
+#[test]
+fn a_cursor_in_a_batch_of_its_own_is_found() {
+    finds(|| Arc::new(CursorOfItsOwn), "");
+}
+
+plant!(BelievesItsClock {
+    fn clock_ahead_max_ms(&self) -> Option<u64> {
+        None
+    }
+});
+
+#[test]
+fn a_wall_clock_without_the_logs_bound_is_found() {
+    finds(|| Arc::new(BelievesItsClock), "was issued at");
+}
+
+/// The broker's window has passed: nobody knows the command again.
+#[derive(Debug, Default)]
+struct WindowAlone(AtomicU32);
+impl Seams for WindowAlone {
+    fn read(&self, commits: Vec<RecordedCommit>) -> Vec<RecordedCommit> {
+        let forget = |recorded: RecordedCommit| {
+            let Commit { mut envelope, events } = decode(&recorded.payload);
+            envelope.commit_id = CommandId(Uuid::from_u128(self.0.fetch_add(1, Ordering::Relaxed).into()));
+            RecordedCommit { payload: Bytes::from(cuiban_event_schema::encode(&envelope, &events)), ..recorded }
+        };
+        commits.into_iter().map(forget).collect()
+    }
+}
+
+#[test]
+fn dedupe_by_the_brokers_window_alone_is_found() {
+    finds(|| Arc::<WindowAlone>::default(), "");
+}
+
+plant!(PauseStopsNothing {
+    fn append(&self, append: Append) -> Append {
+        changed(append, |events| {
+            events.retain(|event| !matches!(event, Event::Ticket(E::ClockPaused { .. })));
+        })
+    }
+});
+
+#[test]
+fn a_pause_that_does_not_stop_the_clock_is_found() {
+    finds(|| Arc::new(PauseStopsNothing), "runs on");
+}
+
+plant!(DueRecomputed {
+    fn read(&self, commits: Vec<RecordedCommit>) -> Vec<RecordedCommit> {
+        let recompute = |recorded: RecordedCommit| {
+            let Commit { envelope, mut events } = decode(&recorded.payload);
+            for event in &mut events {
+                if let Event::Ticket(E::ClockStarted { due_at, .. }) = event {
+                    *due_at += chrono::TimeDelta::minutes(30);
+                }
+            }
+            RecordedCommit { payload: Bytes::from(cuiban_event_schema::encode(&envelope, &events)), ..recorded }
+        };
+        commits.into_iter().map(recompute).collect()
+    }
+});
+
+#[test]
+fn a_due_instant_that_is_recomputed_in_replay_is_found() {
+    finds(|| Arc::new(DueRecomputed), "");
+}
+
+plant!(RungByDay {
+    fn append(&self, append: Append) -> Append {
+        changed(append, |events| {
+            for event in events {
+                if let Event::Ticket(E::ExpediteNoticeIssued { notice, due_at, .. }) = event {
+                    // Counted by the day of the month, not by what was issued.
+                    notice.repetition = due_at.timestamp().rem_euclid(86_400 * 2) as u32 / 86_400;
+                    notice.cycle = 1;
+                    notice.rung = Rung::Breach;
+                }
+            }
+        })
+    }
+});
+
+#[test]
+fn a_rung_that_is_counted_by_the_day_is_found() {
+    finds(|| Arc::new(RungByDay), "");
+}
+
+plant!(AlertBeforeRecord {
+    fn push_first(&self, append: &Append) -> Option<Message> {
+        let commit = decode(&append.payload);
+        let ticket = commit.envelope.stream_id.parse::<TicketId>().ok()?;
+        let notice = commit.events.iter().find_map(|event| match event {
+            Event::Ticket(E::ExpediteNoticeIssued { notice, .. }) => Some(*notice),
+            _ => None,
+        })?;
+        let id = notice.id(ticket).0;
+        let (branch, texts) = (BranchId::new("B0").ok()?, String::new());
+        let (text_zh, text_en, json) = (texts.clone(), texts, Bytes::new());
+        Some(Message { id, branch, topic: "breach", text_zh, text_en, json, alerts: vec![id] })
+    }
+});
+
+#[test]
+fn an_alert_before_its_record_is_found() {
+    finds(|| Arc::new(AlertBeforeRecord), "the log knows nothing of it");
+}
+
+plant!(DeafToResuming {
+    fn hear(&self, recorded: RecordedCommit) -> Option<RecordedCommit> {
+        let resumed = |event: &Event| matches!(event, Event::Ticket(E::ClockResumed { .. }));
+        (!decode(&recorded.payload).events.iter().any(resumed)).then_some(recorded)
+    }
+});
+
+#[test]
+fn a_process_that_misses_commits_is_found() {
+    finds(|| Arc::new(DeafToResuming), "are not what a fold from zero gives");
+}
+
+/// Acknowledges one append in a hundred without storing it.
+#[derive(Debug, Default)]
+struct Forgetful(AtomicU32);
+impl Seams for Forgetful {
+    fn stores(&self) -> bool {
+        !self.0.fetch_add(1, Ordering::Relaxed).is_multiple_of(100)
+    }
+}
+
+#[test]
+fn an_acknowledgement_of_what_is_not_stored_is_found() {
+    finds(|| Arc::<Forgetful>::default(), "acknowledged");
+}
+
+plant!(LimitOfAnother {
+    fn append(&self, append: Append) -> Append {
+        changed(append, |events| {
+            for event in events {
+                if let Event::Ticket(E::ClockStarted { due_at, .. }) = event {
+                    *due_at += chrono::TimeDelta::microseconds(1);
+                }
+            }
+        })
+    }
+});
+
+#[test]
+fn a_due_instant_that_is_off_by_a_microsecond_is_found() {
+    finds(|| Arc::new(LimitOfAnother), "computed again");
+}
+
+#[test]
+fn a_failing_seed_is_made_shorter() {
+    let plant = || -> Arc<dyn Seams> { Arc::new(PauseStopsNothing) };
+    let (seed, _) = found(&plant);
+    let (shorter, _) = shrink_with(&Options::of(seed), &plant).unwrap();
+    // A call and a pause are enough.
+    assert!(shorter.acts.as_ref().is_some_and(|acts| acts.len() <= 4), "{shorter:?}");
+    assert!(!simulate_with(&shorter, plant()).unwrap().violations.is_empty());
+    assert!(shorter.command().starts_with(&format!("cuiban simulate --from {seed} --seeds 1 --without ")));
+}

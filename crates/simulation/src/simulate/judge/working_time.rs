@@ -99,7 +99,7 @@ mod tests {
     #[test]
     fn six_hours_from_friday_afternoon_end_on_monday() {
         let intervals = WorkingIntervals::of(&Company::default().calendar(), &BranchHours::default());
-        let hours = |count| Duration::from_secs(3_600 * count);
+        let hours = |count: u64| Duration::from_secs(3_600 * count);
         let from = at("2026-03-06T15:30:00+08:00");
         assert_eq!(intervals.add(from, hours(6)), Some(at("2026-03-09T13:30:00+08:00")));
         assert_eq!(intervals.between(from, at("2026-03-09T13:30:00+08:00")), hours(6));
