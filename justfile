@@ -28,6 +28,10 @@ proto:
 proto-release: proto
     npx --yes @bufbuild/buf@1.75.0 build proto -o proto/released.binpb
 
+# So many seeds of random days and faults, judged (docs/reliability.md).
+simulate seeds="1000" from="0":
+    cargo run --release -- simulate --seeds {{seeds}} --from {{from}}
+
 # So many rounds of chaos by seed, on real processes: a line each, then a table (docs/reliability.md).
 chaos rounds="100" seed="1":
     tests/force chaos {{rounds}} {{seed}}

@@ -127,16 +127,23 @@ async fn subscribe_again(log: &dyn EventLog, folded: &Folded, retry_delay: Durat
 }
 
 impl Folded {
+    /// Folds what is new: commits that are told again would take the organisation back to what it was.
     fn apply(&self, commits: &[RecordedCommit]) {
-        let Some(last) = commits.last() else { return };
+        let before = *self.applied.borrow();
         let mut current = self.organisation.write().unwrap_or_else(PoisonError::into_inner);
-        let mut next = Organisation::clone(&current);
+        let (mut next, mut applied) = (Organisation::clone(&current), before);
         for recorded in commits {
-            fold(&mut next, recorded);
+            if recorded.position > applied {
+                fold(&mut next, recorded);
+                applied = recorded.position;
+            }
+        }
+        if applied == before {
+            return;
         }
         *current = Arc::new(next);
         drop(current);
-        self.applied.send_replace(last.position);
+        self.applied.send_replace(applied);
     }
 }
 

@@ -9,7 +9,8 @@ fn the_promises_hold_in_every_seed() {
     let halves = std::thread::scope(|scope| {
         let half = |first| {
             scope.spawn(move || {
-                let reports = (first..SEEDS).step_by(2).map(|seed| (seed, simulate(&Options::of(seed)).unwrap()));
+                let reports =
+                    (first..SEEDS).step_by(2).map(|seed| (seed, simulate(&Options::of(seed)).unwrap()));
                 let judged = reports.inspect(|(seed, report)| {
                     let command = Options::of(*seed).command();
                     assert!(report.violations.is_empty(), "{command}: {:#?}", report.violations);

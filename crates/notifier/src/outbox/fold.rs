@@ -184,12 +184,11 @@ impl OutboxFold {
 /// A ticket that has ended has no more alerts, but those of the commit that ends it.
 fn forget_ended(commit: &Commit, view: &mut View<'_>) -> Result<(), Unfoldable> {
     let ends = |event: &Event| {
-        matches!(
-            event,
-            Event::Ticket(TicketEvent::TicketCancelled { .. } | TicketEvent::TicketMerged { .. })
-        )
+        matches!(event, Event::Ticket(TicketEvent::TicketCancelled { .. } | TicketEvent::TicketMerged { .. }))
     };
-    if let (true, Ok(ticket)) = (commit.events.iter().any(ends), commit.envelope.stream_id.parse::<TicketId>()) {
+    if let (true, Ok(ticket)) =
+        (commit.events.iter().any(ends), commit.envelope.stream_id.parse::<TicketId>())
+    {
         view.remove::<TicketLine>(&Key::new().id(ticket.0))?;
     }
     Ok(())

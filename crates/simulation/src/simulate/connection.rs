@@ -19,13 +19,13 @@ use super::scene::Scene;
 use super::subscriber::Subscriber;
 
 /// Once in how many appends each of the plain faults strikes.
-const APPEND_FAULT_ONE_IN: u32 = 30;
+const APPEND_FAULT_ONE_IN: u32 = 25;
 /// Once in how many appends a process dies, before it or after it.
 const CRASH_ONE_IN: u32 = 150;
 /// Once in how many calls the log goes away.
 const AWAY_ONE_IN: u32 = 400;
 /// Once in how many calls something else strikes.
-const CALL_FAULT_ONE_IN: u32 = 60;
+const CALL_FAULT_ONE_IN: u32 = 40;
 
 /// A process's way to the log. Clones are the same connection.
 #[derive(Clone, Debug)]
@@ -89,8 +89,8 @@ impl Connection {
     async fn ask(&self, attempted: &'static str) -> Result<(), LogError> {
         self.travel(attempted).await?;
         let inner = &self.inner;
-        let failed = inner
-            .with_chance(|faults, chance| faults.strikes(Fault::ReadFailed, chance, CALL_FAULT_ONE_IN));
+        let failed =
+            inner.with_chance(|faults, chance| faults.strikes(Fault::ReadFailed, chance, CALL_FAULT_ONE_IN));
         if failed {
             inner.tell(Fault::ReadFailed, attempted);
             return Err(LogError::Unavailable { attempted, source: "no answer".into() });
@@ -198,7 +198,8 @@ impl EventLog for Connection {
             // Whatever the receiver says.
             let _ = inner.receiver.push(&message).await;
         }
-        let unknown = |what: &str| AppendError::Unknown { stream: append.stream.clone(), source: what.into() };
+        let unknown =
+            |what: &str| AppendError::Unknown { stream: append.stream.clone(), source: what.into() };
         let Some(fault) = inner.append_fault() else { return inner.store(append) };
         inner.tell(fault, &stream.to_string());
         match fault {

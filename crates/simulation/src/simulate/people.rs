@@ -256,7 +256,8 @@ fn member(id: &str, role: Role) -> Result<StaffMember, SimulationError> {
 
 fn districts(first_is_urban: bool) -> Result<ListDistricts, SimulationError> {
     let area = |urban: bool| if urban { Area::Urban } else { Area::Suburban };
-    let district = |name, urban| Ok::<_, SimulationError>(District { name: Name::new(name)?, area: area(urban) });
+    let district =
+        |name, urban| Ok::<_, SimulationError>(District { name: Name::new(name)?, area: area(urban) });
     Ok(ListDistricts { districts: vec![district("D0", first_is_urban)?, district("D1", !first_is_urban)?] })
 }
 
@@ -297,7 +298,11 @@ fn organise(chance: &mut fastrand::Rng, now: cuiban_domain::Instant) -> Result<O
             let first = now.date_naive() + chrono::Days::new(chance.u64(0..3));
             let days = (0..2).map(|nth| {
                 let day = first + chrono::Days::new(nth);
-                if chance.bool() { SpecialDay::closed(day, "停工") } else { SpecialDay::make_up(day, "加班") }
+                if chance.bool() {
+                    SpecialDay::closed(day, "停工")
+                } else {
+                    SpecialDay::make_up(day, "加班")
+                }
             });
             SetBranchHours { hours: BranchHours { days: days.collect(), ..BranchHours::default() } }.into()
         }
@@ -350,7 +355,8 @@ fn ticket_command(
             reason: reason()?,
         }
         .into(),
-        17 => TransferTicket { to: branch(chance)?, area: area(chance), district: None, reason: reason()? }.into(),
+        17 => TransferTicket { to: branch(chance)?, area: area(chance), district: None, reason: reason()? }
+            .into(),
         18 => MergeTicket { into: other, reason: reason()? }.into(),
         19 => CancelTicket { reason: reason()? }.into(),
         20 => CloseTicket { note: None }.into(),

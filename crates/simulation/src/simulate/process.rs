@@ -280,11 +280,7 @@ fn projector_config() -> cuiban_projector::Config {
 }
 
 /// What becomes of one batch.
-fn drawn(
-    faults: &Faults,
-    chance: &mut fastrand::Rng,
-    torn_at: Option<usize>,
-) -> Option<(Fault, WriteFault)> {
+fn drawn(faults: &Faults, chance: &mut fastrand::Rng, torn_at: Option<usize>) -> Option<(Fault, WriteFault)> {
     let after = torn_at.map_or(WriteFault::DiesAfter, WriteFault::TornAfter);
     let kinds = [
         (Fault::WriteRefused, WriteFault::Refused),
@@ -295,4 +291,3 @@ fn drawn(
     let (_, fault, write) = drawn.into_iter().find(|(is_drawn, ..)| *is_drawn)?;
     faults.are_let(fault).then_some((fault, write))
 }
-

@@ -21,8 +21,16 @@ pub(crate) struct Scene {
     pub(crate) log: MemoryLog,
     pub(crate) faults: Faults,
     pub(crate) seams: Arc<dyn Seams>,
-    began: tokio::time::Instant,
+    began: Ticks,
     kept: Mutex<Kept>,
+}
+
+/// The runtime's own time, which is paused: it is the world's.
+pub(crate) type Ticks = tokio::time::Instant;
+
+#[expect(clippy::disallowed_methods, reason = "the simulated world's time has no other door")]
+fn ticks() -> Ticks {
+    Ticks::now()
 }
 
 #[derive(Debug, Default)]
@@ -38,14 +46,14 @@ fn begins_at() -> Instant {
     DateTime::from_timestamp(BEGINS_AT_S, 0).unwrap_or_default()
 }
 
-fn true_time(began: tokio::time::Instant) -> Instant {
+fn true_time(began: Ticks) -> Instant {
     begins_at() + began.elapsed()
 }
 
 impl Scene {
     /// Within a runtime whose time is paused.
     pub(crate) fn new(options: &Options, seams: Arc<dyn Seams>) -> Self {
-        let began = tokio::time::Instant::now();
+        let began = ticks();
         let log = MemoryLog::with_time(Arc::new(move || true_time(began)));
         let trace = options.trace.then(Vec::new);
         Self {
@@ -61,6 +69,11 @@ impl Scene {
     /// The true time.
     pub(crate) fn now(&self) -> Instant {
         true_time(self.began)
+    }
+
+    /// When the seed has lasted so long.
+    pub(crate) async fn wait_until(&self, passed: Duration) {
+        tokio::time::sleep_until(self.began + passed).await;
     }
 
     pub(crate) fn passed(&self) -> Duration {
@@ -92,7 +105,8 @@ impl Scene {
     pub(crate) fn store(&self, append: Append) -> Result<Appended, AppendError> {
         let mut append = self.seams.append(append);
         if !self.seams.checks_version() {
-            append.expected = self.log.stream_version(&append.stream).map_or(Expected::NoStream, Expected::At);
+            append.expected =
+                self.log.stream_version(&append.stream).map_or(Expected::NoStream, Expected::At);
         }
         let stream = append.stream.clone();
         let appended = self.log.append_now(append)?;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::scene::Scene;
 
 /// How many things happen in one seed.
-pub(super) const ACTS: usize = 60;
+pub(super) const ACTS: usize = 40;
 /// The longest pause between two, in minutes.
 const PAUSE_MINUTES_MAX: u64 = 180;
 

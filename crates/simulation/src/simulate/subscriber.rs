@@ -17,7 +17,7 @@ const REPLAYED_MAX: usize = 6;
 /// Once in how many deliveries the subscription falls silent, breaks off, or tells things again.
 const FAULT_ONE_IN: u32 = 250;
 /// Once in how many deliveries the reader lags.
-const SLOW_ONE_IN: u32 = 60;
+const SLOW_ONE_IN: u32 = 40;
 /// Once in how many subscriptions it begins too early.
 const OLDER_ONE_IN: u32 = 5;
 /// How often it is looked whether an absent log is back.

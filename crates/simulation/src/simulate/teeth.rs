@@ -101,7 +101,10 @@ impl Seams for WindowAlone {
         let forget = |recorded: RecordedCommit| {
             let Commit { mut envelope, events } = decode(&recorded.payload);
             envelope.commit_id = CommandId(Uuid::from_u128(self.0.fetch_add(1, Ordering::Relaxed).into()));
-            RecordedCommit { payload: Bytes::from(cuiban_event_schema::encode(&envelope, &events)), ..recorded }
+            RecordedCommit {
+                payload: Bytes::from(cuiban_event_schema::encode(&envelope, &events)),
+                ..recorded
+            }
         };
         commits.into_iter().map(forget).collect()
     }

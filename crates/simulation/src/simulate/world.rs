@@ -76,11 +76,11 @@ impl World {
     /// The script is played, with every fault that chance brings.
     pub(crate) async fn live(&self, options: &Options) -> Result<(), SimulationError> {
         let acts = script::acts(&self.scene);
-        let began = tokio::time::Instant::now();
+        let begins = self.scene.passed();
         self.scene.faults.begin();
         let kept = |act: &&Act| options.acts.as_ref().is_none_or(|acts| acts.contains(&act.number));
         for act in acts.iter().filter(kept) {
-            tokio::time::sleep_until(began + act.at).await;
+            self.scene.wait_until(begins + act.at).await;
             match act.what {
                 What::Call | What::Work | What::Organise => self.people.act(act)?,
                 _ => self.suffer(act),

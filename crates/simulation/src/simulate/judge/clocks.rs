@@ -59,7 +59,8 @@ impl TicketClocks {
         match event {
             E::TicketRegistered { kind, urgency, area, branch, reported_at, .. } => {
                 let facts = Facts { kind: *kind, urgency: *urgency, area: *area };
-                let (branch, cycle_began_at, occurred_at) = (branch.clone(), *reported_at, happened.occurred_at);
+                let (branch, cycle_began_at, occurred_at) =
+                    (branch.clone(), *reported_at, happened.occurred_at);
                 self.case = Some(Case { branch, facts, cycle_began_at, occurred_at });
             }
             E::TicketReclassified { kind, urgency, area, .. } => {
@@ -135,9 +136,11 @@ impl TicketClocks {
                 clock.standing = Standing::Ended;
                 in_time
             }),
-            E::ClockCancelled { clock, cycle, .. } => self.change((*clock, *cycle), "is cancelled", |clock| {
-                std::mem::replace(&mut clock.standing, Standing::Ended) != Standing::Ended
-            }),
+            E::ClockCancelled { clock, cycle, .. } => {
+                self.change((*clock, *cycle), "is cancelled", |clock| {
+                    std::mem::replace(&mut clock.standing, Standing::Ended) != Standing::Ended
+                })
+            }
             E::SlaBreached { clock, cycle, due_at } => {
                 self.broke.push((*clock, *cycle));
                 self.change((*clock, *cycle), "breaks", |clock| {
@@ -145,10 +148,12 @@ impl TicketClocks {
                     before == Standing::Running(*due_at) && *due_at < happened.recorded_at
                 })
             }
-            E::BreachEnded { clock, cycle, ended_at } => self.change((*clock, *cycle), "is made good", |clock| {
-                let before = std::mem::replace(&mut clock.standing, Standing::Ended);
-                matches!(before, Standing::Broken(due_at) if *ended_at > due_at)
-            }),
+            E::BreachEnded { clock, cycle, ended_at } => {
+                self.change((*clock, *cycle), "is made good", |clock| {
+                    let before = std::mem::replace(&mut clock.standing, Standing::Ended);
+                    matches!(before, Standing::Broken(due_at) if *ended_at > due_at)
+                })
+            }
             E::ExpediteNoticeIssued { notice, .. } => {
                 let urged = (notice.clock, notice.cycle);
                 match self.broke.iter().position(|broke| *broke == urged) {
@@ -162,7 +167,12 @@ impl TicketClocks {
     }
 
     /// Changes a clock; wrong if there is none, or if it says so.
-    fn change(&mut self, id: (ClockKind, u32), what: &str, change: impl FnOnce(&mut Clock) -> bool) -> Faults {
+    fn change(
+        &mut self,
+        id: (ClockKind, u32),
+        what: &str,
+        change: impl FnOnce(&mut Clock) -> bool,
+    ) -> Faults {
         let Some(clock) = self.clocks.get_mut(&id) else {
             return vec![format!("{id:?} {what}, and never began")];
         };
@@ -236,7 +246,13 @@ impl TicketClocks {
     }
 
     /// What is used up is computed again by the calendar that held then; which one that was, the event does not say.
-    fn pause(&mut self, id: (ClockKind, u32), at: Instant, consumed: Duration, branches: &Branches) -> Faults {
+    fn pause(
+        &mut self,
+        id: (ClockKind, u32),
+        at: Instant,
+        consumed: Duration,
+        branches: &Branches,
+    ) -> Faults {
         let Some((_, rules)) = self.rules(branches) else { return vec![format!("{id:?} has no case")] };
         let Some(clock) = self.clocks.get(&id) else {
             return vec![format!("{id:?} stands still, and never began")];

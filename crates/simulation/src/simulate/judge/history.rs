@@ -14,8 +14,8 @@ use uuid::Uuid;
 
 use super::Evidence;
 use super::alerts::{Alert, Ended};
-use super::rules::BranchRules;
 use super::clocks::TicketClocks;
+use super::rules::BranchRules;
 
 /// How early a notice may really be: what a clock may run ahead before anybody notices, how long an answer about the log's
 /// own time is believed, and what is lost on the way.

@@ -2,8 +2,8 @@
 
 use cuiban_event_log::RecordedCommit;
 use cuiban_projector::{
-    Incoming, MemoryDisk, Model, Notices, OpenClocks, Projection, RawRow, Store, StoreError, StorePlace, Tickets,
-    Timelines,
+    Incoming, MemoryDisk, Model, Notices, OpenClocks, Projection, RawRow, Store, StoreError, StorePlace,
+    Tickets, Timelines,
 };
 
 use super::Evidence;
@@ -18,7 +18,8 @@ struct Folded {
 
 pub(super) fn compare(evidence: &Evidence<'_>) -> Vec<String> {
     let incoming: Vec<_> = evidence.commits.iter().cloned().map(Incoming::decode).collect();
-    compared(evidence, &incoming).unwrap_or_else(|error| vec![format!("a read model cannot be read: {error}")])
+    compared(evidence, &incoming)
+        .unwrap_or_else(|error| vec![format!("a read model cannot be read: {error}")])
 }
 
 fn compared(evidence: &Evidence<'_>, incoming: &[Incoming]) -> Result<Vec<String>, StoreError> {
@@ -30,11 +31,11 @@ fn compared(evidence: &Evidence<'_>, incoming: &[Incoming]) -> Result<Vec<String
     let offices = places(Role::Office);
     let watchdogs: Vec<_> = places(Role::Watchdog).into_iter().map(clocks).collect();
     Ok([
-        differing(Tickets, &offices, incoming)?,
-        differing(Timelines, &offices, incoming)?,
-        differing(Notices, &offices, incoming)?,
-        differing(OpenClocks, &offices, incoming)?,
-        differing(OpenClocks, &watchdogs, &watched(incoming))?,
+        differing(&Tickets, &offices, incoming)?,
+        differing(&Timelines, &offices, incoming)?,
+        differing(&Notices, &offices, incoming)?,
+        differing(&OpenClocks, &offices, incoming)?,
+        differing(&OpenClocks, &watchdogs, &watched(incoming))?,
     ]
     .concat())
 }
@@ -42,12 +43,13 @@ fn compared(evidence: &Evidence<'_>, incoming: &[Incoming]) -> Result<Vec<String
 /// What a watchdog follows: everything of tickets, company and branches.
 fn watched(incoming: &[Incoming]) -> Vec<Incoming> {
     let kind = |recorded: &RecordedCommit| recorded.stream.kind.to_string();
-    let is_watched = |one: &&Incoming| ["ticket", "company", "branch"].contains(&kind(&one.recorded).as_str());
+    let is_watched =
+        |one: &&Incoming| ["ticket", "company", "branch"].contains(&kind(&one.recorded).as_str());
     incoming.iter().filter(is_watched).map(|one| Incoming::decode(one.recorded.clone())).collect()
 }
 
 fn differing<P: Projection + Clone>(
-    projection: P,
+    projection: &P,
     places: &[(String, StorePlace)],
     incoming: &[Incoming],
 ) -> Result<Vec<String>, StoreError> {
@@ -66,7 +68,11 @@ fn differing<P: Projection + Clone>(
     Ok(violations)
 }
 
-fn folded<P: Projection>(projection: P, place: StorePlace, incoming: &[Incoming]) -> Result<Folded, StoreError> {
+fn folded<P: Projection>(
+    projection: P,
+    place: StorePlace,
+    incoming: &[Incoming],
+) -> Result<Folded, StoreError> {
     let store = Store::open(place)?;
     let model = Model::open(&store, projection)?;
     model.apply(incoming)?;

@@ -26,7 +26,8 @@ impl WorkingIntervals {
         let first = FIRST_DAY - Days::new(DAYS_BEFORE);
         for date in first.iter_days().take(usize::try_from(DAYS).unwrap_or_default()) {
             let instant = |minute: u16| {
-                let local: NaiveDateTime = date.and_time(chrono::NaiveTime::MIN) + TimeDelta::minutes(minute.into());
+                let local: NaiveDateTime =
+                    date.and_time(chrono::NaiveTime::MIN) + TimeDelta::minutes(minute.into());
                 zone.from_local_datetime(&local).earliest().map(|at| at.with_timezone(&Utc))
             };
             for hours in hours_on(company, branch, date) {
@@ -78,7 +79,7 @@ impl WorkingIntervals {
 fn hours_on(company: &Calendar, branch: &BranchHours, date: NaiveDate) -> Vec<Hours> {
     let weekly = branch.weekly.as_ref().unwrap_or(company.weekly());
     let days = company.layers().iter().flat_map(|layer| &layer.days).chain(&branch.days);
-    match days.filter(|day| day.date == date).last() {
+    match days.rev().find(|day| day.date == date) {
         None => weekly.hours_on(date.weekday()).to_vec(),
         Some(day) if day.open == Some(false) => Vec::new(),
         Some(day) => day.hours.clone().unwrap_or_else(|| weekly.mon.clone()),
