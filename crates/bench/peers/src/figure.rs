@@ -19,13 +19,14 @@ impl Spread {
     }
 }
 
-/// One round, both sides in turn; all of it commands (or their bare writes) a second.
+/// One round, both sides in turn: commands (or their bare writes) a second, and what a sync took.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Round {
     pub(crate) ours: f64,
     pub(crate) ours_limit: f64,
     pub(crate) peer: f64,
     pub(crate) peer_limit: f64,
+    pub(crate) sync_us: f64,
 }
 
 /// A row: so many writers, what they do, and on which log of ours.
@@ -41,6 +42,8 @@ pub(crate) struct Figure {
     peer_limit: Spread,
     /// Ours divided by the peer's, round by round.
     ratio: Spread,
+    /// What a bare sync took before each round; where it differs much, so does all else.
+    sync_us: Spread,
     pub(crate) notes: Vec<String>,
 }
 
@@ -56,31 +59,34 @@ impl Figure {
             peer: spread(|round| round.peer),
             peer_limit: spread(|round| round.peer_limit),
             ratio: spread(|round| round.ours / round.peer),
+            sync_us: spread(|round| round.sync_us),
             notes,
         }
     }
 
     /// The line of the table that is under [`heading`].
     pub(crate) fn line(&self) -> String {
-        let Self { row, ours, ours_limit, peer, peer_limit, ratio, .. } = self;
-        let cell = |Spread { min, median, max }: &Spread| format!("{median:.0} ({min:.0}–{max:.0})");
-        format!(
-            "{row:<22} {:>22} {:>10.0} {:>22} {:>10.0} {:>8.1} ({:.1}–{:.1})",
-            cell(ours),
-            ours_limit.median,
-            cell(peer),
-            peer_limit.median,
-            ratio.median,
-            ratio.min,
-            ratio.max
-        )
+        let Self { row, ours, ours_limit, peer, peer_limit, ratio, sync_us, .. } = self;
+        let whole = |Spread { min, median, max }: &Spread| format!("{median:.0} ({min:.0}–{max:.0})");
+        let Spread { min, median, max } = ratio;
+        columns([
+            row,
+            &whole(ours),
+            &whole(ours_limit),
+            &whole(peer),
+            &whole(peer_limit),
+            &format!("{median:.1} ({min:.1}–{max:.1})"),
+            &whole(sync_us),
+        ])
     }
 }
 
 /// The table's head.
 pub(crate) fn heading() -> String {
-    format!(
-        "{:<22} {:>22} {:>10} {:>22} {:>10} {:>8}",
-        "commands/s", "cuiban", "its limit", "cqrs-es", "its limit", "ratio"
-    )
+    columns(["commands/s", "cuiban", "its limit", "cqrs-es", "its limit", "ratio", "sync, µs"])
+}
+
+fn columns(cells: [&str; 7]) -> String {
+    let [row, ours, ours_limit, peer, peer_limit, ratio, sync] = cells;
+    format!("{row:<20} {ours:>20} {ours_limit:>20} {peer:>18} {peer_limit:>18} {ratio:>16} {sync:>16}")
 }

@@ -122,6 +122,7 @@ async fn measure(
             ours_limit: ours.limit_per_s,
             peer: peer.commands_per_s,
             peer_limit: peer.bare_per_s,
+            sync_us: ours.sync_us,
         });
         *machine = ours.machine;
         notes = ours.notes;

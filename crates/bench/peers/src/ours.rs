@@ -12,6 +12,8 @@ use tokio::process::Command;
 pub(crate) struct Round {
     /// The machine, in its words.
     pub(crate) machine: Value,
+    /// How long 4 KiB took to be synced just before, in microseconds.
+    pub(crate) sync_us: f64,
     pub(crate) per_s: f64,
     pub(crate) limit_per_s: f64,
     pub(crate) notes: Vec<String>,
@@ -52,8 +54,10 @@ pub(crate) async fn round(cuiban: &Path, row: &str) -> anyhow::Result<Option<Rou
     let complaint = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "cuiban bench --only {row} failed: {complaint}");
     let said: Said = serde_json::from_slice(&output.stdout).context("read what cuiban bench says")?;
+    let sync_us = Spread::deserialize(&said.machine["sync_us"]).context("read how long a sync takes")?.median;
     let round = |figure: Figure| Round {
         machine: said.machine,
+        sync_us,
         per_s: figure.ours.median,
         limit_per_s: figure.limit.spread.median,
         notes: figure.notes,

@@ -3,13 +3,13 @@
 //! Apart from where it listens its settings are PostgreSQL's own; that it syncs before it answers is looked up, not assumed.
 
 use std::os::unix::fs::chown;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, bail, ensure};
 use sqlx::Row;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
-use std::os::unix::process::CommandExt;
 use tempfile::TempDir;
 
 /// Where Debian keeps one folder for each version.

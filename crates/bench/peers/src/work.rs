@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use postgres_es::{PostgresCqrs, postgres_cqrs};
 use sqlx::postgres::PgPool;
 use tokio::task::JoinSet;
@@ -18,8 +18,6 @@ use uuid::Uuid;
 use crate::server::Server;
 use crate::ticket::{Command, Customer, Micros, Registration, Ticket};
 
-/// How many commands take a ticket from its call to its end.
-const COMMANDS_A_LIFE: u32 = 6;
 /// How many tickets each writer makes before the clock runs.
 const WARMING_TICKETS: u32 = 4;
 /// How many different customers call.
@@ -48,6 +46,16 @@ pub(crate) enum Work {
     Lives,
 }
 
+impl Work {
+    fn commands_a_ticket(self) -> u32 {
+        if self == Self::Calls { 1 } else { 6 }
+    }
+
+    fn events_a_ticket(self) -> u32 {
+        if self == Self::Calls { 4 } else { 12 }
+    }
+}
+
 /// How a round went.
 pub(crate) struct Pace {
     /// Commands a second through cqrs-es.
@@ -63,17 +71,20 @@ pub(crate) async fn round(server: &Server, work: Work, writers: u32, commands: u
     let pool = server.connect(writers).await?;
     new_table(&pool).await?;
     let cqrs: Arc<PostgresCqrs<Ticket>> = Arc::new(postgres_cqrs(pool.clone(), Vec::new(), ()));
-    let a_ticket = if work == Work::Calls { 1 } else { COMMANDS_A_LIFE };
-    let commands = commands / a_ticket * a_ticket;
     let through = move || {
         let cqrs = cqrs.clone();
         async move { one_ticket(&cqrs, work).await }
     };
     // Untimed: what a connection does once, such as preparing its statements.
-    side_by_side(writers, writers * WARMING_TICKETS, through.clone()).await?;
-    let took = side_by_side(writers, commands / a_ticket, through).await?;
-    let written = i64::from(commands + writers * WARMING_TICKETS * a_ticket);
-    let bytes_a_command = content_bytes(&pool).await? / written;
+    let warming = writers * WARMING_TICKETS;
+    side_by_side(writers, warming, through.clone()).await?;
+    let tickets = commands / work.commands_a_ticket();
+    let commands = tickets * work.commands_a_ticket();
+    let took = side_by_side(writers, tickets, through).await?;
+    let (events, bytes) = contents(&pool).await?;
+    let expected = i64::from((tickets + warming) * work.events_a_ticket());
+    ensure!(events == expected, "the peer stored {events} events instead of {expected}");
+    let bytes_a_command = bytes / i64::from((tickets + warming) * work.commands_a_ticket());
     new_table(&pool).await?;
     let payload = "7".repeat(usize::try_from(bytes_a_command)?);
     let bare_pool = pool.clone();
@@ -94,9 +105,10 @@ async fn new_table(pool: &PgPool) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn content_bytes(pool: &PgPool) -> anyhow::Result<i64> {
-    let sum = "SELECT sum(octet_length(payload::text) + octet_length(metadata::text))::bigint FROM events";
-    Ok(sqlx::query_scalar(sum).fetch_one(pool).await?)
+/// How many events there are, and how many bytes in what they say.
+async fn contents(pool: &PgPool) -> anyhow::Result<(i64, i64)> {
+    let sum = "SELECT count(*), sum(octet_length(payload::text) + octet_length(metadata::text))::bigint FROM events";
+    Ok(sqlx::query_as(sum).fetch_one(pool).await?)
 }
 
 /// Does `work` so many times, shared among so many writers, each of whom waits for one before the next.
