@@ -58,6 +58,10 @@ damage times="1000":
 fuzz seconds="600" *targets:
     fuzz/run {{seconds}} {{targets}}
 
+# The same commands through cqrs-es on PostgreSQL, beside ours: `just bench-peers --rounds 9 --json`.
+bench-peers *args:
+    crates/bench/peers/run {{args}}
+
 # How cost grows with the number of tickets, as a table and as pictures.
 bench-growth sizes="10000,100000":
     cargo run --release -- bench --growth --sizes {{sizes}} --svg docs/performance

@@ -30,6 +30,9 @@ const CUSTOMERS: u128 = 1_000_000;
 /// How many tickets are open at a time in a log of whole lives.
 const OPEN_AT_A_TIME: usize = 10_000;
 
+/// How many commands take a ticket from its call to its end.
+pub(crate) const COMMANDS_A_LIFE: usize = 6;
+
 /// Log, handlers and a branch.
 #[derive(Clone)]
 pub(crate) struct Office {
@@ -124,7 +127,7 @@ impl Office {
     }
 
     /// What follows a call: answered, sent out, there, mended, closed.
-    fn life(&self) -> Result<[TicketCommand; 5], AnyError> {
+    fn life(&self) -> Result<[TicketCommand; COMMANDS_A_LIFE - 1], AnyError> {
         let technician = self.technician.clone();
         let remedy = Note::new("更换零件，试机正常")?;
         Ok([
@@ -142,6 +145,22 @@ impl Office {
         side_by_side(writers, count, move |_| {
             let office = office.clone();
             async move { office.register().await.map(drop) }
+        })
+        .await
+    }
+
+    /// So many whole lives by so many writers, each of whom has one ticket at a time.
+    pub(crate) async fn lives_in_turn(&self, writers: usize, count: usize) -> Result<(), AnyError> {
+        let (office, life) = (self.clone(), self.life()?);
+        side_by_side(writers, count, move |_| {
+            let (office, life) = (office.clone(), life.clone());
+            async move {
+                let ticket = office.register().await?;
+                for command in &life {
+                    office.handlers.ticket(ticket, command, &office.meta()).await?;
+                }
+                Ok(())
+            }
         })
         .await
     }

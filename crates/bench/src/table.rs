@@ -112,7 +112,7 @@ const fn row(
 }
 
 /// Memory comes first, while the process is small.
-const ROWS: [Row; 26] = [
+const ROWS: [Row; 29] = [
     row("clock-memory", Needs::Seconds, |b| clocks::in_memory(b.rounds).map(|figure| vec![figure])),
     row("due-instants", Needs::Seconds, |b| working_time::due_instants(b.rounds).map(|figure| vec![figure])),
     row("command-embedded-1", Needs::Seconds, |b| b.one(embedded::durable_commands(b.rounds, 1))),
@@ -120,6 +120,9 @@ const ROWS: [Row; 26] = [
     row("command-embedded-32", Needs::Seconds, |b| b.one(embedded::durable_commands(b.rounds, 32))),
     row("command-embedded-64", Needs::Seconds, |b| b.one(embedded::durable_commands(b.rounds, 64))),
     row("command-embedded-256", Needs::Seconds, |b| b.one(embedded::durable_commands(b.rounds, 256))),
+    row("life-embedded-1", Needs::Seconds, |b| b.one(embedded::durable_lives(b.rounds, 1))),
+    row("life-embedded-8", Needs::Seconds, |b| b.one(embedded::durable_lives(b.rounds, 8))),
+    row("life-embedded-32", Needs::Seconds, |b| b.one(embedded::durable_lives(b.rounds, 32))),
     row("command-jetstream-1", Needs::Broker, |b| {
         b.on_broker(|nats| jetstream::durable_commands(b.rounds, 1, nats))
     }),
