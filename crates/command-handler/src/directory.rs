@@ -7,7 +7,7 @@ use cuiban_domain::ids::BranchId;
 use cuiban_domain::organisation::{Branch, Company, Organisation};
 use cuiban_domain::{Aggregate, Event};
 use cuiban_event_log::{EventLog, Filter, LogError, Pattern, Position, RecordedCommit, Subscription, Token};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// A handle to the folded organisation. Clones share it.
@@ -22,6 +22,8 @@ pub struct Directory {
 struct Folded {
     organisation: RwLock<Arc<Organisation>>,
     applied: watch::Sender<Position>,
+    /// Wakes who waits for a position, in the order in which they came.
+    moved: Notify,
 }
 
 /// How many commits are folded between two looks by others.
@@ -30,7 +32,8 @@ const BATCH_COMMITS_MAX: usize = 512;
 impl Directory {
     /// An organisation without branches, which nothing follows; for tests and tools.
     pub fn empty() -> Self {
-        let folded = Folded { organisation: RwLock::default(), applied: watch::Sender::new(Position::START) };
+        let (organisation, applied) = (RwLock::default(), watch::Sender::new(Position::START));
+        let folded = Folded { organisation, applied, moved: Notify::new() };
         Self { folded: Arc::new(folded), _following: None }
     }
 
@@ -56,8 +59,13 @@ impl Directory {
 
     /// Returns when everything up to `position` is folded.
     pub async fn wait_for(&self, position: Position) {
-        // The sender lives as long as `self`, so waiting cannot fail.
-        let _ = self.changes().wait_for(|applied| *applied >= position).await;
+        loop {
+            let moved = self.folded.moved.notified();
+            if *self.folded.applied.borrow() >= position {
+                return;
+            }
+            moved.await;
+        }
     }
 
     /// Tells of each change: the position of the last folded commit.
@@ -144,6 +152,7 @@ impl Folded {
         *current = Arc::new(next);
         drop(current);
         self.applied.send_replace(applied);
+        self.moved.notify_waiters();
     }
 }
 

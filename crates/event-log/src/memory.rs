@@ -27,7 +27,9 @@ pub type TimeSource = Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>;
 #[derive(Clone)]
 pub struct MemoryLog {
     kept: Arc<Mutex<Kept>>,
-    head: Arc<watch::Sender<usize>>,
+    /// Where each subscriber hears of the head, in the order in which they came: several receivers of one channel
+    /// would be woken in an order that nobody knows.
+    heads: Arc<Mutex<Vec<watch::Sender<usize>>>>,
     time: TimeSource,
 }
 
@@ -53,7 +55,7 @@ impl MemoryLog {
 
     /// An empty log whose own time is `time`, asked at each [`EventLog::time`].
     pub fn with_time(time: TimeSource) -> Self {
-        Self { kept: Arc::default(), head: Arc::new(watch::Sender::new(0)), time }
+        Self { kept: Arc::default(), heads: Arc::default(), time }
     }
 
     /// Every commit with a position strictly after `after`, in order, without waiting.
@@ -74,13 +76,17 @@ impl MemoryLog {
         }
         let appended = kept.store(append);
         // Told under the lock, so that the head never goes back when two appends race.
-        self.head.send_replace(kept.commits.len());
+        self.heads().retain(|head| head.send(kept.commits.len()).is_ok());
         Ok(appended)
     }
 
     /// A stream's version; `None` for one without commits.
     pub fn stream_version(&self, stream: &StreamId) -> Option<StreamVersion> {
         self.kept().version(stream)
+    }
+
+    fn heads(&self) -> MutexGuard<'_, Vec<watch::Sender<usize>>> {
+        self.heads.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn kept(&self) -> MutexGuard<'_, Kept> {
@@ -132,7 +138,11 @@ impl EventLog for MemoryLog {
 
     async fn subscribe(&self, filter: Filter, after: Position) -> Result<Subscription, LogError> {
         let (deliveries, received) = mpsc::channel(Self::SUBSCRIPTION_COMMITS_MAX);
-        let feeder = Feeder { kept: self.kept.clone(), head: self.head.subscribe(), filter, deliveries };
+        let kept = self.kept();
+        let (told, head) = watch::channel(kept.commits.len());
+        self.heads().push(told);
+        drop(kept);
+        let feeder = Feeder { kept: self.kept.clone(), head, filter, deliveries };
         tokio::spawn(feeder.run(index_after(after)));
         Ok(Subscription::new(received))
     }
@@ -154,7 +164,7 @@ impl Default for MemoryLog {
 
 impl fmt::Debug for MemoryLog {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MemoryLog").field("head", &*self.head.borrow()).finish_non_exhaustive()
+        f.debug_struct("MemoryLog").field("head", &self.kept().commits.len()).finish_non_exhaustive()
     }
 }
 

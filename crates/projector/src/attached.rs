@@ -31,21 +31,33 @@ pub type RawRow = (Vec<u8>, Vec<u8>);
 
 /// The table of what is known of the tree itself; not part of the digest.
 pub(crate) const TREE_TABLE: u8 = 0;
-const META_KEY: &[u8] = &[TREE_TABLE, 0];
+pub(crate) const META_KEY: &[u8] = &[TREE_TABLE, 0];
 const COMPLETE_KEY: &[u8] = &[TREE_TABLE, 1];
 const META_FORMAT: u8 = 2;
 
 impl Meta {
     pub(crate) fn write_to(self, batch: &mut WriteBatch) -> Result<(), StoreError> {
-        let sealed = (self, self.seal()?);
-        batch.insert(META_KEY, codec::encode(META_FORMAT, &sealed).map_err(StoreError::codec)?);
+        batch.insert(META_KEY, self.to_bytes()?);
         Ok(())
     }
 
-    /// Refuses a cursor that is not the one that was written: what it passes over would never be folded.
     fn read_from(tree: &Tree) -> Result<Self, StoreError> {
-        let Some(bytes) = tree.get(META_KEY)? else { return Ok(Self::default()) };
-        let (meta, seal): (Self, u64) = codec::decode(META_FORMAT, &bytes).map_err(StoreError::codec)?;
+        tree.get(META_KEY)?.map_or(Ok(Self::default()), |bytes| Self::from_bytes(&bytes))
+    }
+
+    /// What a store says of itself, but for the cursor, which is as it was before.
+    pub(crate) fn with_cursor_of(bytes: &[u8], before: Option<&[u8]>) -> Result<Vec<u8>, StoreError> {
+        let before = before.map_or(Ok(Self::default()), Self::from_bytes)?;
+        Self { cursor: before.cursor, ..Self::from_bytes(bytes)? }.to_bytes()
+    }
+
+    fn to_bytes(self) -> Result<Vec<u8>, StoreError> {
+        codec::encode(META_FORMAT, &(self, self.seal()?)).map_err(StoreError::codec)
+    }
+
+    /// Refuses a cursor that is not the one that was written: what it passes over would never be folded.
+    fn from_bytes(bytes: &[u8]) -> Result<Self, StoreError> {
+        let (meta, seal): (Self, u64) = codec::decode(META_FORMAT, bytes).map_err(StoreError::codec)?;
         if seal != meta.seal()? {
             let detail = format!("the cursor {} is not the one that was written", meta.cursor);
             return Err(StoreError::Damaged { detail });

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use sled::IVec;
 
 use super::{StoreError, WriteBatch};
-use crate::attached::TREE_TABLE;
+use crate::attached::{META_KEY, Meta, TREE_TABLE};
 
 type Rows = BTreeMap<Vec<u8>, IVec>;
 
@@ -39,8 +39,9 @@ pub enum WriteFault {
     DiesBefore,
     /// The machine dies when the batch is written.
     DiesAfter,
-    /// The machine dies with only the first rows written: what an atomic batch excludes.
-    TornAfter(usize),
+    /// The machine dies with the rows written and the cursor as it was: what an atomic batch excludes. Only a test of
+    /// those who look for such a thing wants it.
+    CursorLeftBehind,
 }
 
 /// Draws what becomes of each batch.
@@ -244,18 +245,18 @@ impl MemoryTree {
     pub(super) fn apply(&self, batch: WriteBatch) -> Result<(), StoreError> {
         let faults = self.at.disk.state().faults.clone();
         let fault = faults.and_then(|faults| faults());
-        let written = match fault {
-            Some(WriteFault::Refused | WriteFault::DiesBefore) => 0,
-            Some(WriteFault::TornAfter(rows)) => rows,
-            Some(WriteFault::DiesAfter) | None => usize::MAX,
-        };
+        let is_written = !matches!(fault, Some(WriteFault::Refused | WriteFault::DiesBefore));
         self.at.with(|trees| {
             let rows = trees.entry(self.tree.clone()).or_default();
-            for (key, value) in batch.writes.into_iter().take(written) {
+            let before = rows.get(META_KEY).cloned();
+            for (key, value) in batch.writes.into_iter().filter(|_| is_written) {
                 match value {
                     Some(value) => drop(rows.insert(key, value.into())),
                     None => drop(rows.remove(&key)),
                 }
+            }
+            if let (Some(WriteFault::CursorLeftBehind), Some(meta)) = (fault, rows.get_mut(META_KEY)) {
+                *meta = Meta::with_cursor_of(meta, before.as_deref()).unwrap_or_default().into();
             }
         })?;
         match fault {

@@ -7,6 +7,7 @@ mod feeding;
 mod folds;
 mod following;
 mod history;
+mod memory;
 mod parking;
 mod questions;
 mod versions;

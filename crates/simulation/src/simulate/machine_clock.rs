@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use chrono::{DurationRound, TimeDelta};
 use cuiban_command_handler::Clock;
 use cuiban_domain::Instant;
-use tokio::sync::watch;
+use tokio::sync::Notify;
 
 use super::scene::Scene;
 
@@ -16,7 +16,7 @@ use super::scene::Scene;
 pub(crate) struct MachineClock {
     scene: Arc<Scene>,
     state: Mutex<State>,
-    set: watch::Sender<()>,
+    set: Notify,
 }
 
 #[derive(Debug)]
@@ -33,7 +33,7 @@ impl MachineClock {
     pub(crate) fn right(scene: Arc<Scene>) -> Self {
         let now = scene.now();
         let state = State { off_by: TimeDelta::zero(), drift_ppm: 0, since: now, told: now, told_at: now };
-        Self { scene, state: Mutex::new(state), set: watch::Sender::new(()) }
+        Self { scene, state: Mutex::new(state), set: Notify::new() }
     }
 
     /// Somebody sets it, so that it is off by this much, and runs fast or slow from then on.
@@ -42,7 +42,7 @@ impl MachineClock {
         let mut state = self.state();
         (state.off_by, state.drift_ppm, state.since) = (off_by, drift_ppm, since);
         drop(state);
-        self.set.send_replace(());
+        self.set.notify_waiters();
     }
 
     /// The process begins anew: what its clock told before is forgotten.
@@ -82,13 +82,14 @@ impl Clock for MachineClock {
     }
 
     async fn sleep_until(&self, at: Instant) {
-        let mut set = self.set.subscribe();
-        while let Some(left) = (at - self.now()).to_std().ok().filter(|left| !left.is_zero()) {
+        loop {
+            let set = self.set.notified();
+            let Some(left) = (at - self.now()).to_std().ok().filter(|left| !left.is_zero()) else { return };
             // The runtime's timers know milliseconds.
             let left = left.max(Duration::from_millis(1));
             tokio::select! {
                 biased;
-                _ = set.changed() => {}
+                () = set => {}
                 () = tokio::time::sleep(left) => {}
             }
         }

@@ -236,7 +236,7 @@ impl Process {
     fn let_writes_fail(&self) {
         let (scene, state, disk) = (self.scene.clone(), Arc::downgrade(&self.state), self.disk.clone());
         let name = self.name.clone();
-        let torn_at = scene.seams.torn_at();
+        let dies_after = scene.seams.dies_after_write();
         self.disk.set_faults(Some(Arc::new(move || {
             let state = state.upgrade()?;
             let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -244,7 +244,7 @@ impl Process {
             if state.writes.is_multiple_of(SYNC_EVERY) {
                 state.synced = disk.snapshot();
             }
-            let (fault, write_fault) = drawn(&scene.faults, &mut state.chance, torn_at)?;
+            let (fault, write_fault) = drawn(&scene.faults, &mut state.chance, dies_after)?;
             scene.tell(|| format!("{name:<9} {fault}"));
             if fault != Fault::WriteRefused {
                 state.life.cancel();
@@ -280,12 +280,11 @@ fn projector_config() -> cuiban_projector::Config {
 }
 
 /// What becomes of one batch.
-fn drawn(faults: &Faults, chance: &mut fastrand::Rng, torn_at: Option<usize>) -> Option<(Fault, WriteFault)> {
-    let after = torn_at.map_or(WriteFault::DiesAfter, WriteFault::TornAfter);
+fn drawn(faults: &Faults, chance: &mut fastrand::Rng, dies_after: WriteFault) -> Option<(Fault, WriteFault)> {
     let kinds = [
         (Fault::WriteRefused, WriteFault::Refused),
         (Fault::DiesBeforeWrite, WriteFault::DiesBefore),
-        (Fault::DiesAfterWrite, after),
+        (Fault::DiesAfterWrite, dies_after),
     ];
     let drawn = kinds.map(|(fault, write)| (chance.u32(..WRITE_FAULT_ONE_IN) == 0, fault, write));
     let (_, fault, write) = drawn.into_iter().find(|(is_drawn, ..)| *is_drawn)?;

@@ -4,6 +4,7 @@ use std::fmt;
 
 use cuiban_event_log::{Append, RecordedCommit};
 use cuiban_notifier::Message;
+use cuiban_projector::WriteFault;
 
 /// What the surroundings of the services ask before they act.
 pub(crate) trait Seams: fmt::Debug + Send + Sync {
@@ -42,9 +43,9 @@ pub(crate) trait Seams: fmt::Debug + Send + Sync {
         Some(1_000)
     }
 
-    /// How many rows of a batch are written when the machine dies in it; `None`: all or nothing.
-    fn torn_at(&self) -> Option<usize> {
-        None
+    /// What becomes of a batch when the machine dies just after it.
+    fn dies_after_write(&self) -> WriteFault {
+        WriteFault::DiesAfter
     }
 }
 

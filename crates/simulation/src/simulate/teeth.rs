@@ -11,6 +11,7 @@ use cuiban_domain::ticket::TicketEvent as E;
 use cuiban_event_log::{Append, RecordedCommit};
 use cuiban_event_schema::Commit;
 use cuiban_notifier::Message;
+use cuiban_projector::WriteFault;
 use uuid::Uuid;
 
 use super::seams::Seams;
@@ -72,8 +73,8 @@ fn a_log_without_expected_versions_is_found() {
 }
 
 plant!(CursorOfItsOwn {
-    fn torn_at(&self) -> Option<usize> {
-        Some(1)
+    fn dies_after_write(&self) -> WriteFault {
+        WriteFault::CursorLeftBehind
     }
 });
 
