@@ -13,7 +13,10 @@ use crate::working_time::{Measure, WorkingCalendar, WorkingTimeError};
     Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema,
 )]
 #[serde(try_from = "String", into = "String")]
-#[schema(value_type = String, example = "6h")]
+#[schema(
+    value_type = String, example = "6h",
+    pattern = r"^ *([0-9]+ *(ns|us|µs|ms|s|secs?|seconds?|m|mins?|minutes?|h|hrs?|hours?|d|days?|w|weeks?|M|months?|y|years?) *)+$"
+)]
 pub struct Span(Duration);
 
 /// A text that is not a [`Span`].

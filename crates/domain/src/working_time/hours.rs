@@ -91,6 +91,18 @@ impl<'de> Deserialize<'de> for Hours {
     }
 }
 
+impl utoipa::PartialSchema for Hours {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
+        utoipa::openapi::ObjectBuilder::new()
+            .schema_type(utoipa::openapi::schema::Type::String)
+            .pattern(Some(r"^ *([01][0-9]|2[0-3]):[0-5][0-9] *- *(([01][0-9]|2[0-3]):[0-5][0-9]|24:00) *$"))
+            .examples(["08:30-12:00"])
+            .into()
+    }
+}
+
+impl utoipa::ToSchema for Hours {}
+
 #[cfg(test)]
 mod tests {
     use super::*;
