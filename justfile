@@ -54,6 +54,10 @@ damage times="1000":
 fuzz seconds="600" *targets:
     fuzz/run {{seconds}} {{targets}}
 
+# The running API against its own description: `just schemathesis 100 1`, so many examples an operation, by seed.
+schemathesis examples="100" seed="1" *more:
+    tests/schemathesis {{examples}} {{seed}} {{more}}
+
 # How cost grows with the number of tickets, as a table and as pictures.
 bench-growth sizes="10000,100000":
     cargo run --release -- bench --growth --sizes {{sizes}} --svg docs/performance
