@@ -1,0 +1,122 @@
+//! Where weeks, years and stretches begin and end.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use cuiban_domain::working_time::{WorkingCalendar, WorkingTimeError};
+
+use crate::rules::{HOUR, at, from_toml, standard};
+
+const DAY: Duration = Duration::from_secs(86_400);
+const LAST: &str = "9999-12-31T23:59:59.999999Z";
+
+fn round_the_clock(zone: &str) -> WorkingCalendar {
+    let week =
+        ["mon", "tue", "wed", "thu", "fri", "sat", "sun"].map(|day| format!("{day} = [\"00:00-24:00\"]\n"));
+    from_toml(&format!("zone = \"{zone}\"\n[weekly]\n{}", week.concat())).unwrap()
+}
+
+#[test]
+fn r51_a_sunday_that_departs_from_the_week_changes_monday_morning_too() {
+    let night = |day: &str| {
+        from_toml(&format!("[weekly]\nsun = [\"22:00-06:00\"]\n[[days]]\ndate = \"2026-03-08\"\n{day}"))
+            .unwrap()
+    };
+    let (sunday, monday) = (at("2026-03-08T23:00:00+08:00"), at("2026-03-09T03:00:00+08:00"));
+    let closed = night("open = false");
+    assert!(!closed.is_working(sunday) && !closed.is_working(monday));
+    // The Sundays before and after are as ever.
+    assert!(closed.is_working(at("2026-03-02T03:00:00+08:00")));
+    assert!(closed.is_working(at("2026-03-16T03:00:00+08:00")));
+    let longer = night("hours = [\"22:00-08:00\"]");
+    assert_eq!(longer.between(sunday, at("2026-03-10T00:00:00+08:00")), HOUR * 9);
+    let day_shift = from_toml(
+        "[weekly]\nmon = [\"09:00-17:00\"]\n[[days]]\ndate = \"2026-03-08\"\nhours = [\"22:00-06:00\"]",
+    );
+    let day_shift = day_shift.unwrap();
+    assert!(day_shift.is_working(sunday) && day_shift.is_working(monday));
+    assert!(!day_shift.is_working(at("2026-03-09T06:00:00+08:00")));
+}
+
+#[test]
+fn r51_the_first_and_the_last_week_of_all_years_are_whole_in_every_zone() {
+    for zone in ["UTC", "Asia/Shanghai", "America/New_York", "Pacific/Apia"] {
+        let calendar = round_the_clock(zone);
+        assert_eq!(
+            calendar.between(at("0001-01-01T00:00:00Z"), at("0001-01-15T00:00:00Z")),
+            DAY * 14,
+            "{zone}"
+        );
+        let end = DAY * 17 - Duration::from_micros(1);
+        assert_eq!(calendar.between(at("9999-12-15T00:00:00Z"), at(LAST)), end, "{zone}");
+        assert_eq!(calendar.add(at("9999-12-15T00:00:00Z"), end), Ok(at(LAST)), "{zone}");
+        assert!(calendar.is_working(at("0001-01-01T00:00:00Z")) && calendar.is_working(at(LAST)), "{zone}");
+    }
+}
+
+#[test]
+fn r52_outside_the_years_an_instant_is_refused_or_read_as_the_nearest_inside() {
+    let calendar = round_the_clock("Asia/Shanghai");
+    let (early, late): (DateTime<Utc>, DateTime<Utc>) =
+        (at("0000-12-31T12:00:00Z"), at(LAST) + Duration::from_micros(1));
+    for outside in [early, late, DateTime::<Utc>::MIN_UTC, DateTime::<Utc>::MAX_UTC] {
+        assert_eq!(calendar.next_working_instant(outside), Err(WorkingTimeError::OutOfRange), "{outside}");
+        assert_eq!(calendar.add(outside, HOUR), Err(WorkingTimeError::OutOfRange), "{outside}");
+        assert!(calendar.is_working(outside), "{outside}");
+    }
+    assert_eq!(calendar.between(early, at("0001-01-02T00:00:00Z")), DAY);
+    assert_eq!(calendar.between(at("9999-12-31T00:00:00Z"), late), DAY - Duration::from_micros(1));
+    assert_eq!(calendar.between(early, early), Duration::ZERO);
+}
+
+#[test]
+fn r51_before_the_first_working_time_of_all_the_next_working_instant_is_its_beginning() {
+    let calendar = from_toml("[[days]]\ndate = \"2026-03-02\"\nhours = [\"09:00-17:00\"]").unwrap();
+    let opening = at("2026-03-02T09:00:00+08:00");
+    for before in ["0001-01-01T00:00:00Z", "2026-03-02T00:00:00+08:00", "2026-03-02T09:00:00+08:00"] {
+        assert_eq!(calendar.next_working_instant(at(before)), Ok(opening), "{before}");
+    }
+    assert_eq!(calendar.sub(at("2026-03-02T17:00:00+08:00"), HOUR * 8), Ok(opening));
+}
+
+#[test]
+fn r51_working_time_includes_a_stretchs_beginning_and_not_its_end() {
+    let calendar = standard();
+    // An ordinary week, and one with a day of its own (Saturday, 14 February, is worked).
+    for (day, is_worked) in [
+        ("2026-03-23", true),
+        ("2026-03-27", true),
+        ("2026-03-28", false),
+        ("2026-03-29", false),
+        ("2026-02-09", true),
+        ("2026-02-14", true),
+        ("2026-02-15", false),
+    ] {
+        for (time, is_working) in [
+            ("00:00:00", false),
+            ("08:29:59.999999", false),
+            ("08:30:00", true),
+            ("11:59:59.999999", true),
+            ("12:00:00", false),
+            ("12:59:59.999999", false),
+            ("13:00:00", true),
+            ("17:29:59.999999", true),
+            ("17:30:00", false),
+            ("23:59:59.999999", false),
+        ] {
+            let instant = at(&format!("{day}T{time}+08:00"));
+            assert_eq!(calendar.is_working(instant), is_worked && is_working, "{day} {time}");
+            let next = calendar.next_working_instant(instant).unwrap();
+            assert_eq!(next == instant, is_worked && is_working, "{day} {time}");
+        }
+    }
+}
+
+#[test]
+fn r38_counting_back_over_weeks_begins_at_the_start_of_a_stretch() {
+    let calendar = standard();
+    let friday = at("2026-07-31T17:30:00+08:00");
+    assert_eq!(calendar.sub(friday, HOUR * 8 * 30), Ok(at("2026-06-22T08:30:00+08:00")));
+    assert_eq!(calendar.sub(friday, HOUR * (8 * 30 - 4)), Ok(at("2026-06-22T13:30:00+08:00")));
+    assert_eq!(calendar.add(at("2026-06-22T08:30:00+08:00"), HOUR * 8 * 30), Ok(friday));
+}
