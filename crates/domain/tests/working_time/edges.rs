@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use cuiban_domain::working_time::{WorkingCalendar, WorkingTimeError};
+use cuiban_domain::working_time::{
+    Calendar, Layer, SpecialDay, Weekly, WorkingCalendar, WorkingTimeError,
+};
 
-use crate::rules::{HOUR, at, from_toml, standard};
+use crate::rules::{HOUR, at, date, from_toml, standard};
 
 const DAY: Duration = Duration::from_secs(86_400);
 const LAST: &str = "9999-12-31T23:59:59.999999Z";
@@ -119,4 +121,24 @@ fn r38_counting_back_over_weeks_begins_at_the_start_of_a_stretch() {
     assert_eq!(calendar.sub(friday, HOUR * 8 * 30), Ok(at("2026-06-22T08:30:00+08:00")));
     assert_eq!(calendar.sub(friday, HOUR * (8 * 30 - 4)), Ok(at("2026-06-22T13:30:00+08:00")));
     assert_eq!(calendar.add(at("2026-06-22T08:30:00+08:00"), HOUR * 8 * 30), Ok(friday));
+}
+
+#[test]
+fn r52_days_that_nobody_works_are_no_working_time() {
+    for day in ["open = false", "open = true"] {
+        let days_alone = format!("[[days]]\ndate = \"2026-03-02\"\n{day}");
+        assert_eq!(from_toml(&days_alone).unwrap_err().code(), "calendar_empty", "{day}");
+    }
+    assert!(from_toml("[[days]]\ndate = \"2026-03-02\"\nhours = [\"09:00-17:00\"]").is_ok());
+}
+
+#[test]
+fn r50_a_day_with_hours_of_its_own_has_those_and_not_mondays() {
+    let weekly = Weekly { mon: vec!["08:00-12:00".parse().unwrap()], ..Weekly::default() };
+    let day = SpecialDay::with_hours(date("2026-03-03"), vec!["20:00-22:00".parse().unwrap()], "夜市");
+    let layer = Layer { name: "branch".to_owned(), days: vec![day], ..Layer::default() };
+    let calendar = WorkingCalendar::new(Calendar::new(chrono_tz::Tz::UTC, weekly, vec![layer]).unwrap());
+    let tuesday = at("2026-03-03T00:00:00Z");
+    assert_eq!(calendar.next_working_instant(tuesday), Ok(at("2026-03-03T20:00:00Z")));
+    assert_eq!(calendar.between(tuesday, at("2026-03-04T00:00:00Z")), HOUR * 2);
 }
