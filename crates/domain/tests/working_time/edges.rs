@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Days, Utc};
 use cuiban_domain::working_time::{
-    Calendar, Layer, SpecialDay, Weekly, WorkingCalendar, WorkingTimeError,
+    Calendar, Deadline, EXPLAINED_DAYS_MAX, Layer, Measure, Pause, SPECIAL_DAYS_MAX, SpecialDay, Step,
+    Weekly, WorkingCalendar, WorkingTimeError,
 };
 
 use crate::rules::{HOUR, at, date, from_toml, standard};
@@ -141,4 +142,130 @@ fn r50_a_day_with_hours_of_its_own_has_those_and_not_mondays() {
     let tuesday = at("2026-03-03T00:00:00Z");
     assert_eq!(calendar.next_working_instant(tuesday), Ok(at("2026-03-03T20:00:00Z")));
     assert_eq!(calendar.between(tuesday, at("2026-03-04T00:00:00Z")), HOUR * 2);
+}
+
+#[test]
+fn r37_pauses_that_are_empty_or_over_before_the_start_have_no_effect() {
+    let calendar = standard();
+    let from = at("2026-03-02T09:00:00+08:00");
+    let pause = |from: &str, until: &str| Pause { from: at(from), until: Some(at(until)) };
+    let over = pause("2026-02-27T09:00:00+08:00", "2026-02-27T11:00:00+08:00");
+    let ends_at_the_start = pause("2026-03-02T08:30:00+08:00", "2026-03-02T09:00:00+08:00");
+    let empty = pause("2026-03-02T10:00:00+08:00", "2026-03-02T10:00:00+08:00");
+    for measure in [Measure::Working, Measure::Wall] {
+        for pauses in [vec![over], vec![ends_at_the_start], vec![empty], vec![over, ends_at_the_start, empty]]
+        {
+            let due_at = at("2026-03-02T11:00:00+08:00");
+            let deadline = calendar.deadline(from, HOUR * 2, &pauses, measure);
+            assert_eq!(deadline, Ok(Deadline::Due(due_at)), "{measure:?} {pauses:?}");
+            assert_eq!(calendar.consumed(from, due_at, &pauses, measure), Ok(HOUR * 2), "{pauses:?}");
+        }
+    }
+}
+
+#[test]
+fn r37_what_is_consumed_is_what_passes_outside_of_pauses() {
+    let calendar = standard();
+    let (from, until) = (at("2026-03-02T11:00:00+08:00"), at("2026-03-02T15:00:00+08:00"));
+    let pauses =
+        [Pause { from: at("2026-03-02T11:30:00+08:00"), until: Some(at("2026-03-02T13:30:00+08:00")) }];
+    assert_eq!(calendar.consumed(from, until, &pauses, Measure::Working), Ok(HOUR * 2));
+    assert_eq!(calendar.consumed(from, until, &[], Measure::Working), Ok(HOUR * 3));
+    assert_eq!(calendar.consumed(from, until, &[], Measure::Wall), Ok(HOUR * 4));
+    let open = Pause { until: None, ..pauses[0] };
+    assert_eq!(calendar.consumed(from, until, &[open], Measure::Working), Ok(HOUR / 2));
+}
+
+#[test]
+fn r37_a_pause_within_another_is_not_counted_twice() {
+    let calendar = standard();
+    let (from, noon) = (at("2026-03-02T08:30:00+08:00"), at("2026-03-02T12:00:00+08:00"));
+    let pause = |from: &str, until: Option<&str>| Pause {
+        from: at(&format!("2026-03-02T{from}:00+08:00")),
+        until: until.map(|until| at(&format!("2026-03-02T{until}:00+08:00"))),
+    };
+    let outer = pause("09:00", Some("11:00"));
+    for inner in [pause("09:30", Some("10:00")), pause("09:00", Some("10:00")), pause("10:00", Some("11:00"))]
+    {
+        for pauses in [[outer, inner], [inner, outer]] {
+            for measure in [Measure::Working, Measure::Wall] {
+                let due = calendar.deadline(from, HOUR * 3 / 2, &pauses, measure);
+                assert_eq!(due, Ok(Deadline::Due(noon)), "{pauses:?}");
+                assert_eq!(calendar.consumed(from, noon, &pauses, measure), Ok(HOUR * 3 / 2), "{pauses:?}");
+                assert_eq!(calendar.warn_at(noon, HOUR * 3 / 2, &pauses, measure), Ok(from), "{pauses:?}");
+            }
+        }
+    }
+    // One without an end swallows what begins after it.
+    let open = [pause("09:00", None), pause("10:00", Some("11:00"))];
+    let paused = calendar.deadline(from, HOUR * 2, &open, Measure::Working);
+    assert_eq!(paused, Ok(Deadline::Paused { remaining: HOUR * 3 / 2 }));
+}
+
+#[test]
+fn r50_a_calendar_may_have_twenty_thousand_special_days_and_not_one_more() {
+    let weekly = Weekly { mon: vec!["08:00-12:00".parse().unwrap()], ..Weekly::default() };
+    let day = SpecialDay::closed(date("2026-03-03"), "off");
+    let with = |count: usize| {
+        let layer = Layer { name: "days".to_owned(), days: vec![day.clone(); count], ..Layer::default() };
+        Calendar::new(chrono_tz::Tz::UTC, weekly.clone(), vec![layer])
+    };
+    assert!(with(SPECIAL_DAYS_MAX).is_ok());
+    assert_eq!(with(SPECIAL_DAYS_MAX + 1).unwrap_err().code(), "too_many_days");
+}
+
+#[test]
+fn r51_special_days_lie_in_the_years_one_to_9999() {
+    let weekly = Weekly { mon: vec!["08:00-12:00".parse().unwrap()], ..Weekly::default() };
+    for (day, is_taken) in
+        [("0000-12-31", false), ("0001-01-01", true), ("9999-12-31", true), ("+10000-01-01", false)]
+    {
+        let layer = Layer { days: vec![SpecialDay::closed(date(day), "off")], ..Layer::default() };
+        let calendar = Calendar::new(chrono_tz::Tz::UTC, weekly.clone(), vec![layer]);
+        assert_eq!(calendar.is_ok(), is_taken, "{day}");
+    }
+}
+
+#[test]
+fn r54_so_many_days_are_told_one_by_one_and_of_more_the_middle_is_summed_up() {
+    let calendar = round_the_clock("UTC");
+    let midnight = at("2026-03-02T00:00:00Z");
+    let days_max = u32::try_from(EXPLAINED_DAYS_MAX).unwrap();
+    let explained = |days: u32| {
+        let explanation = calendar.explain(midnight, DAY * days, &[], Measure::Working).unwrap();
+        assert_eq!(explanation.counted(), DAY * days);
+        explanation.steps
+    };
+    let day_by_day = explained(days_max);
+    assert_eq!(day_by_day.len(), usize::try_from(days_max).unwrap());
+    assert!(day_by_day.iter().all(|step| matches!(step, Step::Counted { .. })));
+
+    let first = date("2026-03-02");
+    for more in [1, 10] {
+        let steps = explained(days_max + more);
+        assert_eq!(steps.len(), usize::try_from(days_max).unwrap() + 1);
+        let half = u64::try_from(EXPLAINED_DAYS_MAX / 2).unwrap();
+        let (from, until) = (first + Days::new(half), first + Days::new(half + u64::from(more)));
+        let summary = Step::Summary { from, until, special_days: 0, counted: DAY * more };
+        assert_eq!(steps[usize::try_from(half).unwrap()], summary);
+    }
+}
+
+#[test]
+fn r54_neither_a_pause_at_the_due_instant_nor_time_of_no_length_is_told() {
+    let calendar = standard();
+    let (from, due_at) = (at("2026-03-02T08:30:00+08:00"), at("2026-03-02T10:30:00+08:00"));
+    let late = Pause { from: due_at, until: Some(at("2026-03-02T11:00:00+08:00")) };
+    let early = Pause { from, until: Some(at("2026-03-02T09:30:00+08:00")) };
+    for measure in [Measure::Working, Measure::Wall] {
+        let untouched = calendar.explain(from, HOUR * 2, &[late], measure).unwrap();
+        assert!(matches!(untouched.steps[..], [Step::Counted { .. }]), "{:?}", untouched.steps);
+        let paused = calendar.explain(from, HOUR, &[early], measure).unwrap();
+        assert!(
+            matches!(paused.steps[..], [Step::Paused { .. }, Step::Counted { .. }]),
+            "{:?}",
+            paused.steps
+        );
+        assert_eq!(calendar.explain(from, Duration::ZERO, &[], measure).unwrap().steps, []);
+    }
 }
