@@ -28,11 +28,6 @@ impl Hours {
     pub fn end_minute(self) -> u16 {
         self.end_minute
     }
-
-    /// Does the stretch end on the following day, after its first instant?
-    pub fn crosses_midnight(self) -> bool {
-        self.end_minute > MINUTES_A_DAY
-    }
 }
 
 impl FromStr for Hours {
@@ -118,7 +113,8 @@ mod tests {
     fn an_end_at_midnight_is_the_end_of_the_day() {
         let written_as_zero = "22:00-00:00".parse::<Hours>().unwrap();
         assert_eq!(written_as_zero, "22:00-24:00".parse().unwrap());
-        assert!(!written_as_zero.crosses_midnight());
+        let end_minute = |text: &str| text.parse::<Hours>().unwrap().end_minute();
+        assert_eq!((end_minute("22:00-24:00"), end_minute("22:00-00:01")), (1440, 1441));
     }
 
     #[test]
@@ -129,6 +125,9 @@ mod tests {
             "8:30-12:00",
             "08:60-12:00",
             "08:30-24:01",
+            "08:30-25:00",
+            "08:3x-12:00",
+            "08:030-12:00",
             "24:00-08:00",
             "08:00-08:00",
             "00:00-00:00",

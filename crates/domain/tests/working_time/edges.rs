@@ -269,3 +269,37 @@ fn r54_neither_a_pause_at_the_due_instant_nor_time_of_no_length_is_told() {
         assert_eq!(calendar.explain(from, Duration::ZERO, &[], measure).unwrap().steps, []);
     }
 }
+
+#[test]
+fn r54_hours_that_two_days_share_are_told_once_and_nothing_of_no_length() {
+    let calendar =
+        from_toml("[weekly]\nmon = [\"22:00-06:00\"]\ntue = [\"05:00-06:00\", \"09:00-10:00\"]").unwrap();
+    let monday = at("2026-03-02T22:00:00+08:00");
+    let steps = calendar.explain(monday, HOUR * 9, &[], Measure::Working).unwrap().steps;
+    let counted = |day: &str, from: &str, until: &str, hours: u32| Step::Counted {
+        date: Some(date(day)),
+        from: at(from),
+        until: at(until),
+        counted: HOUR * hours,
+    };
+    let night = counted("2026-03-02", "2026-03-02T22:00:00+08:00", "2026-03-03T06:00:00+08:00", 8);
+    let morning = counted("2026-03-03", "2026-03-03T09:00:00+08:00", "2026-03-03T10:00:00+08:00", 1);
+    assert_eq!(steps, [night, morning]);
+}
+
+#[test]
+fn r54_the_wall_clock_is_told_between_the_pauses() {
+    let calendar = standard();
+    let pause = Pause { from: at("2026-03-02T10:00:00Z"), until: Some(at("2026-03-02T12:00:00Z")) };
+    let steps =
+        calendar.explain(at("2026-03-02T09:00:00Z"), HOUR * 3, &[pause], Measure::Wall).unwrap().steps;
+    let counted = |from: &str, until: &str, hours: u32| Step::Counted {
+        date: None,
+        from: at(from),
+        until: at(until),
+        counted: HOUR * hours,
+    };
+    let paused = Step::Paused { from: pause.from, until: pause.until };
+    let before = counted("2026-03-02T09:00:00Z", "2026-03-02T10:00:00Z", 1);
+    assert_eq!(steps, [before, paused, counted("2026-03-02T12:00:00Z", "2026-03-02T14:00:00Z", 2)]);
+}
