@@ -126,4 +126,13 @@ mod tests {
         }
         assert_eq!("90m".parse::<Span>().unwrap().to_string(), "1h 30m");
     }
+
+    #[test]
+    fn a_span_is_ten_years_at_most() {
+        assert_eq!("3653days".parse::<Span>().unwrap().duration(), Span::MAX);
+        assert!("3653days 1ns".parse::<Span>().is_err());
+        assert_eq!("1ns".parse::<Span>().unwrap().duration(), Duration::from_nanos(1));
+        assert!(Span::new(Duration::ZERO).is_err());
+        assert!(Span::new(Span::MAX + Duration::from_nanos(1)).is_err());
+    }
 }
