@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, Days, Utc};
 use cuiban_domain::working_time::{
-    Calendar, Deadline, EXPLAINED_DAYS_MAX, Layer, Measure, Pause, SPECIAL_DAYS_MAX, SpecialDay, Step,
-    Weekly, WorkingCalendar, WorkingTimeError,
+    Calendar, Deadline, EXPLAINED_DAYS_MAX, Layer, Measure, PREVIEW_EXAMPLES_MAX, Pause, RunningClock,
+    SPECIAL_DAYS_MAX, SpecialDay, Step, Weekly, WorkingCalendar, WorkingTimeError, preview_calendar,
 };
 
 use crate::rules::{HOUR, at, date, from_toml, standard};
@@ -302,4 +302,43 @@ fn r54_the_wall_clock_is_told_between_the_pauses() {
     let paused = Step::Paused { from: pause.from, until: pause.until };
     let before = counted("2026-03-02T09:00:00Z", "2026-03-02T10:00:00Z", 1);
     assert_eq!(steps, [before, paused, counted("2026-03-02T12:00:00Z", "2026-03-02T14:00:00Z", 2)]);
+}
+
+fn clock(id: usize, limit: Duration, due_at: &str) -> RunningClock<usize> {
+    RunningClock {
+        id,
+        from: at("2026-03-02T08:30:00+08:00"),
+        limit,
+        pauses: Vec::new(),
+        measure: Measure::Working,
+        recorded: Deadline::Due(at(due_at)),
+    }
+}
+
+#[test]
+fn r53_a_preview_counts_clocks_without_an_answer_and_shows_the_first_twenty() {
+    let last_monday = from_toml("[[days]]\ndate = \"2026-03-02\"\nhours = [\"08:30-10:30\"]").unwrap();
+    let now = at("2026-03-02T09:00:00+08:00");
+    let clocks = (0..25).map(|id| clock(id, HOUR, "2026-03-02T10:00:00+08:00"));
+    let preview = preview_calendar(&last_monday, clocks, now);
+    assert_eq!((preview.clocks, preview.moved, preview.earlier, preview.without_answer), (25, 25, 25, 0));
+    let shown: Vec<_> = preview.examples.iter().map(|example| example.id).collect();
+    assert_eq!(shown, (0..PREVIEW_EXAMPLES_MAX).collect::<Vec<_>>());
+
+    let too_long = (0..3).map(|id| clock(id, HOUR * 3, "2026-03-02T11:30:00+08:00"));
+    let preview = preview_calendar(&last_monday, too_long, now);
+    assert_eq!((preview.clocks, preview.without_answer, preview.moved), (3, 3, 0));
+}
+
+#[test]
+fn r38_a_preview_takes_no_clock_for_overdue_at_its_due_instant() {
+    let new = standard();
+    let newly_overdue =
+        |recorded: &str, now: &str| preview_calendar(&new, [clock(0, HOUR, recorded)], at(now)).newly_overdue;
+    let (later, due_at) = ("2026-03-02T12:00:00+08:00", "2026-03-02T09:30:00+08:00");
+    assert_eq!(newly_overdue(later, due_at), 0);
+    assert_eq!(newly_overdue(later, "2026-03-02T09:30:00.000001+08:00"), 1);
+    // Due now by what is recorded, and not overdue either: it becomes so.
+    assert_eq!(newly_overdue("2026-03-02T11:00:00+08:00", "2026-03-02T11:00:00+08:00"), 1);
+    assert_eq!(newly_overdue("2026-03-02T11:00:00+08:00", "2026-03-02T11:00:00.000001+08:00"), 0);
 }
