@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use cuiban_domain::sla::ClockState;
-use cuiban_domain::ticket::{DeadlineReason, ReclassifyTicket, TicketEvent, TicketKind};
+use cuiban_domain::ticket::{Area, DeadlineReason, ReclassifyTicket, TicketEvent, TicketKind};
 
-use crate::office::rule;
-use crate::story::{Story, at, given};
+use crate::office::{branch, rule};
+use crate::story::{Story, at, given, late};
 use crate::words::*;
 
 /// Due at 16:00.
@@ -96,4 +96,32 @@ fn r37_a_clock_turned_into_working_time_whose_limit_was_used_up_before_the_pause
 #[test]
 fn r2_two_things_may_happen_at_one_instant() {
     waiting().and([at("03-04 11:00", pause()), at("03-04 11:00", resume())]).due(Dispatch, "03-04 16:00");
+}
+
+#[test]
+fn r2_the_first_answer_may_be_given_at_the_instant_of_the_call() {
+    given([at("03-04 09:00", repair())]).when(at("03-04 09:00", respond())).then_clocks([met(
+        Response,
+        "03-04 09:00",
+        false,
+    )]);
+}
+
+#[test]
+fn r37_work_goes_on_at_the_instant_at_which_the_pause_ends() {
+    waiting().and([
+        at("03-04 11:00", pause()),
+        at("03-04 11:30", resume()),
+        late("03-04 11:30", "03-04 11:40", dispatch("T1")),
+        late("03-04 11:30", "03-04 11:50", arrive()),
+    ]);
+}
+
+#[test]
+fn r31_a_branch_without_a_list_of_districts_takes_any_district_beside_an_area() {
+    let mut elsewhere = call(TicketKind::Repair);
+    elsewhere.branch = branch("B1");
+    elsewhere.area = Some(Area::Suburban);
+    elsewhere.district = Some(name("Köpenick"));
+    given([at("03-04 17:00", register(elsewhere))]);
 }
