@@ -62,6 +62,15 @@ fuzz seconds="600" *targets:
 bench-peers *args:
     crates/bench/peers/run {{args}}
 
+# The running API against its own description: `just schemathesis 100 1`, so many examples an operation, by seed.
+schemathesis examples="100" seed="1" *more:
+    tests/schemathesis {{examples}} {{seed}} {{more}}
+
+# The domain with one thing wrong at a time, and whether a test notices: `just mutants -f 'crates/domain/src/sla/**'`.
+mutants *args:
+    command -v cargo-mutants >/dev/null || cargo install --locked cargo-mutants --version 27.1.0
+    CARGO_PROFILE_DEV_DEBUG=0 cargo mutants --package cuiban-domain --jobs 1 {{args}}
+
 # How cost grows with the number of tickets, as a table and as pictures.
 bench-growth sizes="10000,100000":
     cargo run --release -- bench --growth --sizes {{sizes}} --svg docs/performance

@@ -51,7 +51,7 @@ macro_rules! short_id {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
         #[serde(try_from = "String", into = "String")]
-        #[schema(value_type = String, pattern = "^[A-Za-z0-9_-]{1,64}$", example = "B0")]
+        #[schema(value_type = String, pattern = "^([A-Za-z0-9-]|[A-Za-z0-9_-]{2,64})$", example = "B0")]
         pub struct $name(std::sync::Arc<str>);
 
         impl $name {

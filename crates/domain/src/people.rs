@@ -13,7 +13,10 @@ use crate::text::{Line, Name};
 /// so numbers of any country fit. No plan of any country is checked: the operator writes what the caller says.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(try_from = "String", into = "String")]
-#[schema(value_type = String, example = "138-0013-8000")]
+#[schema(
+    value_type = String, example = "138-0013-8000",
+    pattern = r"^[ .()（）-]*(\+[ .()（）-]*|00)?([1-9][ .()（）-]*[0-9]|0[ .()（）-]*[1-9])([ .()（）-]*[0-9]){3,13}[ .()（）-]*([xX转] *[0-9]{1,8} *)?$"
+)]
 pub struct Phone(Box<str>);
 
 /// A text that is not a [`Phone`].

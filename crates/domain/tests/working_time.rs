@@ -4,6 +4,8 @@
 
 #[path = "working_time/cases.rs"]
 mod cases;
+#[path = "working_time/edges.rs"]
+mod edges;
 #[path = "working_time/naive.rs"]
 mod naive;
 #[path = "working_time/official_days.rs"]

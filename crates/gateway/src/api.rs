@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{IntoParams, PartialSchema, ToSchema};
 
-use crate::status;
+use crate::{form, status};
 
 /// Routes with their descriptions.
 pub(crate) struct Api<S> {
@@ -34,6 +34,8 @@ pub(crate) struct Operation {
     body: Option<Value>,
     body_schema: Option<(String, Value)>,
     answers: Map<String, Value>,
+    /// Whether its answer tells how far the read models are.
+    tells_position: bool,
     schemas: Vec<(String, RefOr<Schema>)>,
 }
 
@@ -73,8 +75,8 @@ impl<S: Clone + Send + Sync + 'static> Api<S> {
 impl Operation {
     /// An operation of the group `tag`, in a few words.
     pub(crate) fn new(tag: &'static str, summary: &'static str) -> Self {
-        let (parameters, answers, schemas) = Default::default();
-        Self { summary, tag, parameters, body: None, body_schema: None, answers, schemas }
+        let (parameters, answers, schemas, tells_position) = Default::default();
+        Self { summary, tag, parameters, body: None, body_schema: None, answers, tells_position, schemas }
     }
 
     /// Parameters of the query string.
@@ -88,7 +90,7 @@ impl Operation {
     pub(crate) fn header(mut self, name: &str, description: &str) -> Self {
         self.parameters.push(json!({
             "name": name, "in": "header", "required": false, "description": description,
-            "schema": { "type": "string" },
+            "schema": form::header(name),
         }));
         self
     }
@@ -96,11 +98,12 @@ impl Operation {
     /// A JSON body of this type, with further properties that the gateway takes out before it is parsed.
     pub(crate) fn body<B: ToSchema>(mut self, also: &[(&str, Value)], is_required: bool) -> Self {
         let mut schema = as_json(&B::schema());
-        if let Some(schema) = schema.as_object_mut() {
-            let properties = schema.entry("properties").or_insert_with(|| json!({}));
-            for (name, property) in also {
-                properties[*name] = property.clone();
-            }
+        // One of several forms is that one and nothing besides.
+        for choice in schema.get_mut("oneOf").and_then(Value::as_array_mut).into_iter().flatten() {
+            choice["additionalProperties"] = json!(false);
+        }
+        for (name, property) in also {
+            schema["properties"][*name] = property.clone();
         }
         B::schemas(&mut self.schemas);
         // A name of its own: the type without the additions may be a part of another body.
@@ -140,7 +143,8 @@ impl Operation {
         let headers: Map<String, Value> = headers
             .iter()
             .map(|(name, said)| {
-                ((*name).to_owned(), json!({ "description": said, "schema": { "type": "string" } }))
+                let is = json!({ "description": said, "required": true, "schema": form::header(name) });
+                ((*name).to_owned(), is)
             })
             .collect();
         let mut answer =
@@ -157,13 +161,16 @@ impl Operation {
         self.refer::<crate::refusal::Problem>();
         for status in statuses {
             let said = status.canonical_reason().unwrap_or_default();
-            self = self.insert_answer(*status, said, &[], "application/problem+json", &reference("Problem"));
+            let headers: &[_] = if status::passes(*status) { RETRY_AFTER } else { &[] };
+            let problem = reference("Problem");
+            self = self.insert_answer(*status, said, headers, "application/problem+json", &problem);
         }
         self
     }
 
     /// A query's usual headers and refusals.
-    pub(crate) fn of_a_query(self) -> Self {
+    pub(crate) fn of_a_query(mut self) -> Self {
+        self.tells_position = true;
         self.header(
             "Cuiban-Min-Position",
             "等待读模型追上此位置 / wait until the read models have come this far",
@@ -185,13 +192,20 @@ impl Description {
         if let Some((name, schema)) = is.body_schema {
             self.add_schema(name, schema);
         }
-        let mut parameters: Vec<Value> = path_parameters(path).collect();
+        let mut parameters: Vec<Value> = path_parameters(method, path).collect();
         parameters.extend(is.parameters);
+        let mut answers = is.answers;
+        if is.tells_position
+            && let Some(answer) = answers.get_mut(status::DONE.as_str())
+        {
+            answer["headers"][POSITION.0] =
+                json!({ "description": POSITION.1, "required": true, "schema": form::header(POSITION.0) });
+        }
         let mut operation = json!({
             "tags": [is.tag],
             "summary": is.summary,
             "operationId": operation_id(method, path),
-            "responses": is.answers,
+            "responses": answers,
         });
         if !parameters.is_empty() {
             operation["parameters"] = Value::Array(parameters);
@@ -250,6 +264,12 @@ impl Description {
     }
 }
 
+/// What a query's answer tells of the read models.
+const POSITION: (&str, &str) =
+    ("Cuiban-Position", "读模型所到的日志位置 / how far the read models have come in the log");
+/// Where the same request may succeed in a moment.
+const RETRY_AFTER: &[(&str, &str)] = &[("Retry-After", "几秒后再试 / try again after so many seconds")];
+
 /// The groups of operations.
 pub(crate) const TICKETS: &str = "工单 tickets";
 /// Branches.
@@ -282,7 +302,9 @@ fn operation_id(method: &str, path: &str) -> String {
     std::iter::once(method).chain(words.filter(|word| *word != "v1")).collect::<Vec<_>>().join("_")
 }
 
-fn path_parameters(path: &str) -> impl Iterator<Item = Value> {
+fn path_parameters(method: &str, path: &str) -> impl Iterator<Item = Value> {
     let names = path.split('/').filter_map(|segment| segment.strip_prefix('{')?.strip_suffix('}'));
-    names.map(|name| json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } }))
+    names.map(move |name| {
+        json!({ "name": name, "in": "path", "required": true, "schema": form::segment(method, name) })
+    })
 }

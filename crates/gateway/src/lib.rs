@@ -20,6 +20,7 @@ mod console;
 mod docs;
 mod door;
 mod extract;
+mod form;
 mod front;
 #[cfg(fuzzing)]
 pub mod fuzzing;

@@ -139,15 +139,7 @@ impl Refusal {
 
     /// Whether the same request may succeed in a moment.
     fn is_passing(&self) -> bool {
-        matches!(
-            self,
-            Self::Contended
-                | Self::LogUnavailable
-                | Self::OutcomeUnknown
-                | Self::ModelsBehind { .. }
-                | Self::TooManyListeners
-                | Self::NotReady { .. }
-        )
+        status::passes(status::of(self))
     }
 }
 

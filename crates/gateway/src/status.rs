@@ -61,6 +61,11 @@ pub(crate) const LIVE_REFUSALS: &[StatusCode] = &[
     StatusCode::SERVICE_UNAVAILABLE,
 ];
 
+/// Whether the same request may succeed in a moment: such an answer says when, with `Retry-After`.
+pub(crate) fn passes(status: StatusCode) -> bool {
+    matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS)
+}
+
 /// The status of a refusal.
 pub(crate) fn of(refusal: &Refusal) -> StatusCode {
     match refusal {

@@ -40,7 +40,7 @@ pub enum BranchEvent {
 pub struct BranchHours {
     /// The branch's IANA zone; the company's if left out.
     #[serde(default)]
-    #[schema(value_type = Option<String>, example = "Asia/Shanghai")]
+    #[schema(value_type = Option<String>, pattern = "^[A-Za-z0-9_+/-]+$", example = "Asia/Shanghai")]
     pub zone: Option<chrono_tz::Tz>,
     /// The branch's weekly hours; the company's if left out.
     #[serde(default)]

@@ -13,7 +13,10 @@ use crate::working_time::{Measure, WorkingCalendar, WorkingTimeError};
     Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema,
 )]
 #[serde(try_from = "String", into = "String")]
-#[schema(value_type = String, example = "6h")]
+#[schema(
+    value_type = String, example = "6h",
+    pattern = r"^ *([0-9]+ *(ns|us|µs|ms|s|secs?|seconds?|m|mins?|minutes?|h|hrs?|hours?|d|days?|w|weeks?|M|months?|y|years?) *)+$"
+)]
 pub struct Span(Duration);
 
 /// A text that is not a [`Span`].
@@ -122,5 +125,14 @@ mod tests {
             assert!(text.parse::<Span>().is_err(), "{text:?}");
         }
         assert_eq!("90m".parse::<Span>().unwrap().to_string(), "1h 30m");
+    }
+
+    #[test]
+    fn a_span_is_ten_years_at_most() {
+        assert_eq!("3653days".parse::<Span>().unwrap().duration(), Span::MAX);
+        assert!("3653days 1ns".parse::<Span>().is_err());
+        assert_eq!("1ns".parse::<Span>().unwrap().duration(), Duration::from_nanos(1));
+        assert!(Span::new(Duration::ZERO).is_err());
+        assert!(Span::new(Span::MAX + Duration::from_nanos(1)).is_err());
     }
 }

@@ -191,6 +191,56 @@ mod tests {
     }
 
     #[test]
+    fn r35_a_rule_fits_where_each_of_its_conditions_does() {
+        let rule = LimitRule {
+            clock: ClockKind::Dispatch,
+            limit: Limit { span: Span::hours(3), measure: Measure::Wall },
+            kind: Some(TicketKind::Complaint),
+            urgency: Some(Urgency::Urgent),
+            customer_level: Some(CustomerLevel::Important),
+            area: Some(Area::Suburban),
+        };
+        let policy = Policy { limits: vec![rule], ..Policy::default() };
+        let fitting = CaseFacts {
+            kind: TicketKind::Complaint,
+            urgency: Urgency::Urgent,
+            customer_level: CustomerLevel::Important,
+            area: Area::Suburban,
+        };
+        assert!(policy.limit(ClockKind::Dispatch, fitting).is_some());
+        assert_eq!(policy.limit(ClockKind::Response, fitting), None);
+        for other in [
+            CaseFacts { kind: TicketKind::Repair, ..fitting },
+            CaseFacts { urgency: Urgency::Normal, ..fitting },
+            CaseFacts { customer_level: CustomerLevel::Standard, ..fitting },
+            CaseFacts { area: Area::Urban, ..fitting },
+        ] {
+            assert_eq!(policy.limit(ClockKind::Dispatch, other), None, "{other:?}");
+        }
+    }
+
+    #[test]
+    fn a_policy_has_bounds() {
+        let rule = Policy::default().limits[0].clone();
+        let of = |count: usize| Policy { limits: vec![rule.clone(); count], ..Policy::default() };
+        assert_eq!(of(Policy::LIMITS_MAX).check(), Ok(()));
+        assert!(of(Policy::LIMITS_MAX + 1).check().is_err());
+        let late_after = |text: &str| Policy { late_after: text.parse().unwrap(), ..Policy::default() };
+        assert_eq!(late_after("31days").check(), Ok(()));
+        assert!(late_after("31days 1s").check().is_err());
+    }
+
+    #[test]
+    fn what_a_policy_leaves_out_is_the_default() {
+        let policy: Policy = serde_json::from_str("{}").unwrap();
+        assert_eq!(policy, Policy { limits: Vec::new(), ..Policy::default() });
+        assert_eq!(policy.restart_on_reopen, [ClockKind::Dispatch]);
+        assert_eq!(policy.ladder, [LadderStep { rung: Rung::Breach, repetitions: 0 }]);
+        assert_eq!(policy.late_after.to_string(), "1m");
+        assert_eq!(policy.duplicate_window.to_string(), "3days");
+    }
+
+    #[test]
     fn refuses_a_ladder_that_nobody_would_climb() {
         let mut policy = Policy::default();
         policy.ladder.push(LadderStep { rung: Rung::BranchManager, repetitions: 2 });

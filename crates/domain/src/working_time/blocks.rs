@@ -103,11 +103,8 @@ impl Timeline {
         Some(block.start_us + periods * block.period_us + span.start_us + rest_us - span.work_before_us)
     }
 
-    /// Does somebody work at this instant?
+    /// Does somebody work at this instant of the years 1 to 9999?
     pub(super) fn contains(&self, at_us: i64) -> bool {
-        if at_us < self.blocks[0].start_us || at_us >= self.end_us {
-            return false;
-        }
         let block = self.block_at(at_us);
         let (_, rest_us) = split(at_us - block.start_us, block.period_us);
         let spans = self.spans_of(block);

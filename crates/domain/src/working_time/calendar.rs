@@ -18,11 +18,13 @@ pub const SPECIAL_DAYS_MAX: usize = 20_000;
 ///
 /// A value of this type is sound: its hours do not overlap within a day, and somebody works at some time (R52).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(try_from = "CalendarForm")]
+#[serde(try_from = "CalendarForm", deny_unknown_fields)]
 pub struct Calendar {
-    #[schema(value_type = String, example = "Asia/Shanghai")]
+    #[schema(value_type = String, pattern = "^[A-Za-z0-9_+/-]+$", example = "Asia/Shanghai", required = false)]
     zone: Tz,
+    #[schema(required = false)]
     weekly: Weekly,
+    #[schema(required = false)]
     layers: Vec<Layer>,
 }
 
@@ -43,19 +45,13 @@ struct CalendarForm {
 #[serde(deny_unknown_fields, default)]
 #[expect(missing_docs, reason = "the seven days of the week")]
 pub struct Weekly {
-    #[schema(value_type = Vec<String>, example = json!(["08:30-12:00", "13:00-17:30"]))]
+    #[schema(example = json!(["08:30-12:00", "13:00-17:30"]))]
     pub mon: Vec<Hours>,
-    #[schema(value_type = Vec<String>)]
     pub tue: Vec<Hours>,
-    #[schema(value_type = Vec<String>)]
     pub wed: Vec<Hours>,
-    #[schema(value_type = Vec<String>)]
     pub thu: Vec<Hours>,
-    #[schema(value_type = Vec<String>)]
     pub fri: Vec<Hours>,
-    #[schema(value_type = Vec<String>)]
     pub sat: Vec<Hours>,
-    #[schema(value_type = Vec<String>)]
     pub sun: Vec<Hours>,
 }
 
@@ -85,7 +81,7 @@ pub struct SpecialDay {
     pub open: Option<bool>,
     /// Its hours; an open day without any has Monday's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Vec<String>>, example = json!(["08:30-12:00"]))]
+    #[schema(example = json!(["08:30-12:00"]))]
     pub hours: Option<Vec<Hours>>,
     /// What the day is called.
     #[serde(default)]

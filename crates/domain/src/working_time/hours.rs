@@ -28,11 +28,6 @@ impl Hours {
     pub fn end_minute(self) -> u16 {
         self.end_minute
     }
-
-    /// Does the stretch end on the following day, after its first instant?
-    pub fn crosses_midnight(self) -> bool {
-        self.end_minute > MINUTES_A_DAY
-    }
 }
 
 impl FromStr for Hours {
@@ -91,6 +86,18 @@ impl<'de> Deserialize<'de> for Hours {
     }
 }
 
+impl utoipa::PartialSchema for Hours {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
+        utoipa::openapi::ObjectBuilder::new()
+            .schema_type(utoipa::openapi::schema::Type::String)
+            .pattern(Some(r"^ *([01][0-9]|2[0-3]):[0-5][0-9] *- *(([01][0-9]|2[0-3]):[0-5][0-9]|24:00) *$"))
+            .examples(["08:30-12:00"])
+            .into()
+    }
+}
+
+impl utoipa::ToSchema for Hours {}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -106,7 +113,8 @@ mod tests {
     fn an_end_at_midnight_is_the_end_of_the_day() {
         let written_as_zero = "22:00-00:00".parse::<Hours>().unwrap();
         assert_eq!(written_as_zero, "22:00-24:00".parse().unwrap());
-        assert!(!written_as_zero.crosses_midnight());
+        let end_minute = |text: &str| text.parse::<Hours>().unwrap().end_minute();
+        assert_eq!((end_minute("22:00-24:00"), end_minute("22:00-00:01")), (1440, 1441));
     }
 
     #[test]
@@ -117,6 +125,9 @@ mod tests {
             "8:30-12:00",
             "08:60-12:00",
             "08:30-24:01",
+            "08:30-25:00",
+            "08:3x-12:00",
+            "08:030-12:00",
             "24:00-08:00",
             "08:00-08:00",
             "00:00-00:00",

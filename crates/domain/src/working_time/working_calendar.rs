@@ -115,7 +115,7 @@ impl WorkingCalendar {
 
     /// The working time in `[a, b)`; zero when `b` is not after `a`.
     pub fn between(&self, a: DateTime<Utc>, b: DateTime<Utc>) -> Duration {
-        self.between_us(a.timestamp_micros(), b.timestamp_micros())
+        self.between_us(nearest_us(a), nearest_us(b))
     }
 
     pub(super) fn between_us(&self, a_us: i64, b_us: i64) -> Duration {
@@ -126,16 +126,16 @@ impl WorkingCalendar {
 
     /// Does the working time include this instant? Intervals are half-open: their end is not included.
     pub fn is_working(&self, at: DateTime<Utc>) -> bool {
-        self.inner.timeline.contains(at.timestamp_micros())
+        self.inner.timeline.contains(nearest_us(at))
     }
 
     /// The earliest working instant at or after `at`.
     pub fn next_working_instant(&self, at: DateTime<Utc>) -> Result<DateTime<Utc>, WorkingTimeError> {
-        if self.is_working(at) {
+        let (timeline, at_us) = (&self.inner.timeline, in_range_us(at)?);
+        if timeline.contains(at_us) {
             return Ok(at);
         }
-        let timeline = &self.inner.timeline;
-        let work_us = timeline.work_until(in_range_us(at)?);
+        let work_us = timeline.work_until(at_us);
         let at_us =
             timeline.latest_with(work_us).ok_or_else(|| self.beyond(DayTable::last_worked_special))?;
         instant(at_us)
@@ -146,7 +146,7 @@ impl WorkingCalendar {
     /// That is the local date of `at`; but in a shift that began the day before, it is that day. A day ends with
     /// its last interval, wherever that one ends: Monday's `22:00-06:00` makes Monday end on Tuesday at six.
     pub fn end_of_working_day(&self, at: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        let at_us = at.timestamp_micros().clamp(FIRST_US, LAST_US);
+        let at_us = nearest_us(at);
         let today = self.inner.zone.local_date(at_us);
         let contains_at = |date: NaiveDate| {
             self.stretches_on(date).any(|(start_us, end_us)| start_us <= at_us && at_us < end_us)
@@ -175,7 +175,7 @@ impl WorkingCalendar {
 
     /// The local date of an instant.
     pub fn local_date(&self, at: DateTime<Utc>) -> NaiveDate {
-        self.inner.zone.local_date(at.timestamp_micros().clamp(FIRST_US, LAST_US))
+        self.inner.zone.local_date(nearest_us(at))
     }
 
     /// The first instant of a local date, in microseconds.
@@ -263,6 +263,11 @@ impl HoursByDay for DayTable {
             Some((_, day)) => day.hours.as_deref().unwrap_or_else(|| self.weekly(Weekday::Mon)),
         }
     }
+}
+
+/// An instant as microseconds, or the nearest one in the years 1 to 9999.
+fn nearest_us(at: DateTime<Utc>) -> i64 {
+    at.timestamp_micros().clamp(FIRST_US, LAST_US)
 }
 
 /// An instant as microseconds, if it lies in the years 1 to 9999.

@@ -175,6 +175,35 @@ mod tests {
     }
 
     #[test]
+    fn a_gaps_end_is_no_part_of_it() {
+        let berlin = ZoneEras::of(Tz::Europe__Berlin);
+        assert_eq!(
+            berlin.utc_s(local("2026-03-29T03:00:00")),
+            local("2026-03-29T01:00:00").and_utc().timestamp()
+        );
+        assert_eq!(
+            berlin.utc_s(local("2026-03-29T02:00:00")),
+            local("2026-03-29T01:00:00").and_utc().timestamp()
+        );
+        assert_eq!(
+            berlin.utc_s(local("2026-03-29T01:59:59")),
+            local("2026-03-29T00:59:59").and_utc().timestamp()
+        );
+    }
+
+    #[test]
+    fn a_date_begins_at_local_midnight_in_summer_and_winter() {
+        let berlin = ZoneEras::of(Tz::Europe__Berlin);
+        for (midnight, date) in [("2026-01-14T23:00:00", "2026-01-15"), ("2026-07-14T22:00:00", "2026-07-15")]
+        {
+            let (at_us, date): (_, NaiveDate) =
+                (local(midnight).and_utc().timestamp_micros(), date.parse().unwrap());
+            assert_eq!(berlin.local_date(at_us), date);
+            assert_eq!(berlin.local_date(at_us - 1), date.pred_opt().unwrap());
+        }
+    }
+
+    #[test]
     fn an_ambiguous_time_is_its_first_occurrence() {
         let berlin = ZoneEras::of(Tz::Europe__Berlin);
         let twice = berlin.utc_s(local("2026-10-25T02:30:00"));

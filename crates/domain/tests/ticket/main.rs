@@ -11,6 +11,7 @@ mod story;
 mod words;
 
 mod assigning;
+mod clock_edges;
 mod correcting;
 mod ending;
 mod expediting;
@@ -20,6 +21,7 @@ mod organisation;
 mod pausing;
 mod properties;
 mod registering;
+mod routes;
 mod schedule;
 mod transferring;
 mod visiting;

@@ -165,3 +165,25 @@ fn r53_a_calendar_file_may_include_icalendar() {
     let next = calendar.next_working_instant(closed_monday).unwrap();
     assert_eq!(next.to_rfc3339(), "2026-03-09T01:00:00+00:00");
 }
+
+#[test]
+fn r53_an_event_with_times_stands_for_whole_days_from_midnight_to_midnight_only() {
+    let off =
+        |start: &str, end: &str| read(&[&format!("DTSTART:{start}\r\nDTEND:{end}\r\nSUMMARY:春节假期")]);
+    assert_eq!(dates(&off("20260215T000000", "20260217T000000"), false), ["2026-02-15", "2026-02-16"]);
+    for (start, end) in [
+        ("20260215T000000", "20260216T180000"),
+        ("20260215T080000", "20260217T000000"),
+        ("20260215T000000", "20260215T000000"),
+        ("20260217T000000", "20260215T000000"),
+    ] {
+        let official = off(start, end);
+        assert!(official.days.is_empty(), "{start} {end}");
+        assert_eq!(official.not_applied[0].reason, NotAppliedReason::HasTimes, "{start} {end}");
+    }
+    // A worked day by daylight: six hours at least.
+    let worked = |end: &str| read(&[&format!("DTSTART:20260214T090000\r\nDTEND:{end}\r\nSUMMARY:春节补班")]);
+    assert_eq!(dates(&worked("20260214T150000"), true), ["2026-02-14"]);
+    assert!(worked("20260214T145959").days.is_empty());
+    assert!(worked("20260215T170000").days.is_empty());
+}

@@ -13,21 +13,21 @@ use serde_json::{Value, json};
 
 use crate::cases;
 
-const HOUR: Duration = Duration::from_secs(3600);
+pub(crate) const HOUR: Duration = Duration::from_secs(3600);
 
-fn at(text: &str) -> DateTime<Utc> {
+pub(crate) fn at(text: &str) -> DateTime<Utc> {
     DateTime::parse_from_rfc3339(text).unwrap().with_timezone(&Utc)
 }
 
-fn date(text: &str) -> NaiveDate {
+pub(crate) fn date(text: &str) -> NaiveDate {
     text.parse().unwrap()
 }
 
-fn standard() -> WorkingCalendar {
+pub(crate) fn standard() -> WorkingCalendar {
     cases::calendar(&Path::new(cases::CASES).join("calendars"), "cn-std.toml").unwrap()
 }
 
-fn from_toml(text: &str) -> Result<WorkingCalendar, WorkingTimeError> {
+pub(crate) fn from_toml(text: &str) -> Result<WorkingCalendar, WorkingTimeError> {
     let resolved = CalendarFile::parse(text)?.resolve(|name| Err::<String, _>(format!("no {name} here")))?;
     Ok(WorkingCalendar::new(resolved.calendar))
 }
@@ -386,6 +386,7 @@ fn a_batch_line_that_cannot_be_answered_says_why() {
         (r#"{"from":"2026-03-02T00:00:00Z","limit":"6"}"#, "duration_malformed"),
         (r#"{"from":"2026-03-02T00:00:00Z","limit":"99999999999y"}"#, "out_of_range"),
         (r#"{"from":"2026-03-02T00:00:00Z","limit":"9000y"}"#, "out_of_range"),
+        (r#"{"from":"2026-03-02T00:00:00Z","limit":"99999999999999999999h"}"#, "out_of_range"),
         (r#"{"from":"2026-03-02T00:00:00Z","limit":"6h","wall":"yes"}"#, "field_malformed"),
         (r#"{"from":"2026-03-02T00:00:00Z","limit":"6h","warn":"soon"}"#, "duration_malformed"),
         (r#"{"from":"2026-03-02T00:00:00Z","limit":"6h","pauses":["x"]}"#, "field_malformed"),

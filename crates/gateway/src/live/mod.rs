@@ -44,7 +44,7 @@ pub(crate) fn routes() -> Api<Office> {
 #[serde(deny_unknown_fields)]
 struct LiveQuery {
     /// 服务中心；缺省为全部 / of this branch; of all if left out.
-    #[param(value_type = Option<String>)]
+    #[param(inline)]
     branch: Option<BranchId>,
 }
 

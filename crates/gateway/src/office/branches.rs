@@ -169,6 +169,7 @@ struct RegisterQuery {
     /// 接着此游标 / go on after this `next_cursor`.
     cursor: Option<String>,
     /// 最多几行 / at most so many lines.
+    #[param(minimum = 1)]
     limit: Option<usize>,
 }
 
@@ -236,11 +237,12 @@ async fn proposals(
 #[serde(deny_unknown_fields)]
 struct OverdueQuery {
     /// 服务中心 / of this branch.
-    #[param(value_type = Option<String>)]
+    #[param(inline)]
     branch: Option<BranchId>,
     /// 接着此游标 / go on after this `next_cursor`.
     cursor: Option<String>,
     /// 最多几行 / at most so many rows.
+    #[param(minimum = 1)]
     limit: Option<usize>,
 }
 

@@ -47,11 +47,12 @@ pub(super) fn routes(api: Api<Office>) -> Api<Office> {
 #[serde(deny_unknown_fields)]
 struct NoticesQuery {
     /// 服务中心 / of this branch.
-    #[param(value_type = Option<String>)]
+    #[param(inline)]
     branch: Option<BranchId>,
     /// 接着此游标 / go on after this `next_cursor`.
     cursor: Option<String>,
     /// 最多几行 / at most so many rows.
+    #[param(minimum = 1)]
     limit: Option<usize>,
 }
 

@@ -60,7 +60,7 @@ pub(super) fn routes(api: Api<Office>) -> Api<Office> {
 #[serde(deny_unknown_fields)]
 struct TicketsQuery {
     /// 服务中心 / of this branch.
-    #[param(value_type = Option<String>)]
+    #[param(inline)]
     branch: Option<BranchId>,
     /// 类别 / of this kind.
     #[param(inline)]
@@ -69,13 +69,14 @@ struct TicketsQuery {
     #[serde(default)]
     open: bool,
     /// 客户电话 / of the customer with this number.
-    #[param(value_type = Option<String>)]
+    #[param(inline)]
     phone: Option<Phone>,
     /// 编号、姓名、地址、产品、序列号、描述中的文字 / words in number, name, address, product, serial, description.
     q: Option<String>,
     /// 接着此游标 / go on after this `next_cursor`.
     cursor: Option<String>,
     /// 最多几行 / at most so many rows.
+    #[param(minimum = 1)]
     limit: Option<usize>,
 }
 
@@ -143,10 +144,10 @@ async fn history(
 #[serde(deny_unknown_fields)]
 struct DuplicatesQuery {
     /// 客户电话 / the customer's number.
-    #[param(value_type = String)]
+    #[param(inline)]
     phone: Phone,
     /// 产品型号 / the product model.
-    #[param(value_type = String)]
+    #[param(inline)]
     product: Name,
     /// 类别 / the kind.
     #[param(inline)]
