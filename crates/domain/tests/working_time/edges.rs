@@ -342,3 +342,10 @@ fn r38_a_preview_takes_no_clock_for_overdue_at_its_due_instant() {
     assert_eq!(newly_overdue("2026-03-02T11:00:00+08:00", "2026-03-02T11:00:00+08:00"), 1);
     assert_eq!(newly_overdue("2026-03-02T11:00:00+08:00", "2026-03-02T11:00:00.000001+08:00"), 0);
 }
+
+#[test]
+fn r51_hours_that_a_gap_has_swallowed_whole_end_no_working_day() {
+    let berlin = from_toml("zone = \"Europe/Berlin\"\n[weekly]\nsun = [\"02:00-03:00\"]").unwrap();
+    assert_eq!(berlin.end_of_working_day(at("2026-03-29T12:00:00Z")), None);
+    assert_eq!(berlin.end_of_working_day(at("2026-04-05T12:00:00Z")), Some(at("2026-04-05T03:00:00+02:00")));
+}
