@@ -85,7 +85,7 @@ impl Sum {
         if args.json {
             output::json(report)?;
         } else {
-            report.trace.iter().for_each(|line| println!("{line}"));
+            report.trace.iter().try_for_each(|line| output::line(line))?;
         }
         if !report.violations.is_empty() {
             self.failed += 1;

@@ -5,6 +5,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use serde::Serializer;
+
 /// A kind of fault, by the place where it strikes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[expect(missing_docs, reason = "described once, in `KINDS`")]
@@ -115,6 +117,11 @@ impl FromStr for Fault {
 
 /// How often each kind struck.
 pub type Struck = [u64; KINDS.len()];
+
+/// The kinds by their words, for reports.
+pub(crate) fn by_word<S: Serializer>(struck: &Struck, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(Fault::all().map(Fault::as_str).zip(struck))
+}
 
 /// Whether faults strike now, and how often they have.
 #[derive(Debug)]

@@ -81,7 +81,8 @@ pub struct SeedReport {
     pub virtual_minutes: u64,
     /// How many commands were sent.
     pub commands: usize,
-    /// How often each kind of fault struck, in the order of [`Fault::all`].
+    /// How often each kind of fault struck, in the order of [`Fault::all`]; in JSON by their words.
+    #[serde(serialize_with = "fault::by_word")]
     pub faults: Struck,
     /// How many commits the log holds.
     pub commits: usize,
