@@ -185,21 +185,16 @@ impl<A: Aggregate> CommandHandler<A> {
         if let Some(handled) = replayed(loaded, meta)? {
             return Ok(Ok(handled));
         }
-        let now = self.clock.now().await?;
-        let decided = match self.decide(loaded, command, meta, related, now) {
-            Ok(decided) => decided,
-            // A no that rests on a cached state may be out of date: ask the log before saying it.
-            Err(error) => {
-                if self.reread(stream, loaded, Consistency::Leader).await? == 0 {
-                    return Err(error);
-                }
-                if let Some(handled) = replayed(loaded, meta)? {
-                    return Ok(Ok(handled));
-                }
-                self.decide(loaded, command, meta, related, self.clock.now().await?)?
+        let mut decided = self.decide(loaded, command, meta, related, self.clock.now().await?);
+        // A no, or that there is nothing to do, may rest on a cached state that is out of date: the log is asked first.
+        let records_something = decided.as_ref().is_ok_and(|(_, events)| !events.is_empty());
+        if !records_something && self.reread(stream, loaded, Consistency::Leader).await? > 0 {
+            if let Some(handled) = replayed(loaded, meta)? {
+                return Ok(Ok(handled));
             }
-        };
-        let (happened, events) = decided;
+            decided = self.decide(loaded, command, meta, related, self.clock.now().await?);
+        }
+        let (happened, events) = decided?;
         if events.is_empty() {
             return Ok(Ok(handled(loaded, Outcome::Unchanged, loaded.position, loaded.revision, events)));
         }
@@ -217,6 +212,8 @@ impl<A: Aggregate> CommandHandler<A> {
         if let Some(expected) = meta.expected_revision.filter(|expected| *expected != loaded.revision) {
             return Err(HandleError::RevisionMismatch { expected, actual: loaded.revision });
         }
+        // Time never goes back within a stream: what was recorded by another machine's clock has happened.
+        let now = loaded.recorded_at.map_or(now, |recorded_at| now.max(recorded_at));
         let organisation = self.directory.organisation();
         let occurred_at = meta.occurred_at.unwrap_or(now);
         let context = Context { now, occurred_at, actor: &meta.actor, organisation: &organisation, related };

@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use cuiban_domain::Aggregate;
 use cuiban_domain::ids::CommandId;
+use cuiban_domain::{Aggregate, Instant};
 use cuiban_event_log::{Expected, Position, RecordedCommit, StreamVersion};
 use cuiban_event_schema::{Commit, CommitHash, DecodeError};
 
@@ -22,6 +22,8 @@ pub(crate) struct Loaded<A> {
     pub(crate) position: Position,
     pub(crate) revision: u64,
     pub(crate) last_hash: Option<CommitHash>,
+    /// When the last commit was recorded.
+    pub(crate) recorded_at: Option<Instant>,
     commands: HashMap<CommandId, Recorded>,
 }
 
@@ -33,6 +35,7 @@ impl<A: Default> Default for Loaded<A> {
             position: Position::START,
             revision: 0,
             last_hash: None,
+            recorded_at: None,
             commands: HashMap::new(),
         }
     }
@@ -73,6 +76,7 @@ impl<A: Aggregate> Loaded<A> {
         self.position = position;
         self.revision = envelope.revision;
         self.last_hash = Some(hash);
+        self.recorded_at = self.recorded_at.max(Some(envelope.happened.recorded_at));
         let request_fingerprint = envelope.request_fingerprint;
         let recorded = Recorded { position, revision: envelope.revision, request_fingerprint };
         self.commands.insert(envelope.commit_id, recorded);

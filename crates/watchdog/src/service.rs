@@ -216,10 +216,16 @@ fn status(expediting: &Expediting, guard: &ClockGuard, caught_up: bool) -> Statu
 async fn succeed(parts: &Parts, place: StorePlace) -> Result<(), WatchError> {
     let store = Store::open(place)?;
     let succession = Succession::new(parts.handlers.clone(), Model::open(&store, Ownership)?);
-    let mut subscription = parts.log.subscribe(watched(), succession.model().cursor()?).await?;
+    let mut drawn_up_to = succession.model().cursor()?;
+    let mut subscription = parts.log.subscribe(watched(), drawn_up_to).await?;
     while let Some(batch) = next_or_stop(parts, &mut subscription).await {
         let mut plain = Vec::new();
         for recorded in batch? {
+            if recorded.position <= drawn_up_to {
+                // Told again: drawn now, its consequence would rest on what has happened since.
+                continue;
+            }
+            drawn_up_to = recorded.position;
             let incoming = Incoming::decode(recorded);
             // Everything before it is folded first: a consequence is drawn from the state just before its cause.
             succession.model().apply(&std::mem::take(&mut plain))?;

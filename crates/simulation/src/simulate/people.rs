@@ -236,7 +236,7 @@ fn short(order: &Order) -> String {
         Order::Ticket(ticket, command) => format!("{ticket} {command:?}"),
         Order::Branch(branch, command) => format!("{branch} {command:?}"),
     };
-    text.chars().take(160).collect()
+    text.chars().take(400).collect()
 }
 
 fn staff_of(branch: &str) -> [(String, Role); 4] {

@@ -42,6 +42,18 @@ struct Kept {
     trace: Option<Vec<String>>,
 }
 
+/// The names of a commit's events.
+fn events_in(payload: &[u8]) -> String {
+    let Ok(commit) = cuiban_event_schema::decode(payload) else { return "unreadable".to_owned() };
+    let names = commit.events.iter().map(|event| {
+        let text = format!("{event:?}");
+        // `Ticket(TicketRegistered { .. })`
+        let inner = text.split_once('(').map_or(text.as_str(), |(_, inner)| inner);
+        inner.split([' ', ')', '(']).next().unwrap_or_default().to_owned()
+    });
+    names.collect::<Vec<_>>().join(", ")
+}
+
 fn begins_at() -> Instant {
     DateTime::from_timestamp(BEGINS_AT_S, 0).unwrap_or_default()
 }
@@ -108,11 +120,11 @@ impl Scene {
             append.expected =
                 self.log.stream_version(&append.stream).map_or(Expected::NoStream, Expected::At);
         }
-        let stream = append.stream.clone();
+        let (stream, payload) = (append.stream.clone(), append.payload.clone());
         let appended = self.log.append_now(append)?;
         let now = self.now();
         self.kept().stored_at.push(now);
-        self.tell(|| format!("log       {} {stream}", appended.position));
+        self.tell(|| format!("log       {} {stream} {}", appended.position, events_in(&payload)));
         Ok(appended)
     }
 

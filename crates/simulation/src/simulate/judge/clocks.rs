@@ -72,7 +72,10 @@ impl TicketClocks {
             }),
             E::TicketReopened { .. } => self.case_mut(|case| case.cycle_began_at = happened.occurred_at),
             E::TicketPaused { .. } => self.paused_since = Some(happened.occurred_at),
-            E::TicketResumed => self.paused_since = None,
+            E::TicketResumed
+            | E::TicketClosed { .. }
+            | E::TicketCancelled { .. }
+            | E::TicketMerged { .. } => self.paused_since = None,
             _ => return self.take_clock(event, happened, branches),
         }
         Vec::new()
