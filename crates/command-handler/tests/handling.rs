@@ -13,12 +13,14 @@ use cuiban_command_handler::{
 };
 use cuiban_domain::Rejection;
 use cuiban_domain::ids::{Actor, BranchId, CommandId, StaffId, TicketId};
-use cuiban_domain::organisation::{AdmitStaff, BranchCommand, OpenBranch, StaffMember};
+use cuiban_domain::organisation::{AdmitStaff, BranchCommand, OpenBranch, SetBranchLimits, StaffMember};
 use cuiban_domain::people::{Customer, Phone, Role};
+use cuiban_domain::sla::{ClockKind, Limit, LimitRule, Measure, Notice, Rung};
 use cuiban_domain::text::{Line, Name, Note};
 use cuiban_domain::ticket::{
-    Area, ArriveAtCustomer, CancelTicket, Channel, CustomerLevel, DispatchTechnician, MergeTicket,
-    RegisterTicket, RespondToCustomer, TicketCommand, TicketKind, Urgency, VisitWindow,
+    Area, ArriveAtCustomer, CancelTicket, Channel, CloseTicket, CustomerLevel, DeadlineReason,
+    DispatchTechnician, IssueExpediteNotice, MergeTicket, MoveDeadlines, RegisterTicket, ReopenTicket,
+    RespondToCustomer, TicketCommand, TicketEvent, TicketKind, Urgency, VisitWindow,
 };
 use cuiban_event_log::{
     Append, AppendError, Appended, Consistency, Delivery, EventLog, Filter, LogError, MemoryLog, Position,
@@ -426,4 +428,45 @@ async fn what_is_decided_by_a_clock_that_runs_ahead_is_decided_at_the_logs_own_t
     let recorded = log.commits_after(Position::START);
     let commit = cuiban_event_schema::decode(&recorded[0].payload).unwrap();
     assert_eq!(commit.envelope.happened.recorded_at, true_time);
+}
+
+#[tokio::test]
+async fn another_process_write_is_seen_before_nothing_is_said_to_be_done() {
+    let office = Office::open().await;
+    let ticket = TicketId(office.meta().command_id.0);
+    let claim = RegisterTicket { kind: TicketKind::CompensationClaim, needs_visit: true, ..request() };
+    office.handlers.register(ticket, claim, &office.meta()).await.unwrap();
+    // Ten hours later the visit's limit is broken; for all that our cache knows, no clock of it runs any more.
+    office.clock.advance_by(Duration::from_secs(36_000));
+    let notice = Notice { clock: ClockKind::Dispatch, cycle: 1, rung: Rung::Breach, repetition: 0 };
+    let urge = IssueExpediteNotice { notice }.into();
+    office.handlers.ticket(ticket, &urge, &office.meta()).await.unwrap();
+    let reopen = ReopenTicket { reason: Line::new("又不制冷").unwrap() };
+    for command in [respond(), CloseTicket { note: None }.into(), reopen.into()] {
+        office.others.ticket(ticket, &command, &office.meta()).await.unwrap();
+    }
+    let limit = Limit { span: "3h".parse().unwrap(), measure: Measure::Working };
+    let (clock, kind, urgency, customer_level, area) = (ClockKind::Dispatch, None, None, None, None);
+    let limits = vec![LimitRule { clock, limit, kind, urgency, customer_level, area }];
+    let branch = BranchId::new("B0").unwrap();
+    let set = SetBranchLimits { limits }.into();
+    let set = office.handlers.branch(&branch, &set, &office.meta()).await.unwrap();
+    office.handlers.directory().wait_for(set.position).await;
+    let moving = MoveDeadlines { reason: DeadlineReason::Policy }.into();
+    let moved = office.handlers.ticket(ticket, &moving, &office.meta()).await.unwrap();
+    assert!(matches!(&moved.events[..], [TicketEvent::DeadlineMoved { cycle: 2, .. }]), "{:?}", moved.events);
+}
+
+#[tokio::test]
+async fn on_a_clock_that_lags_time_stands_still_within_a_stream_and_does_not_go_back() {
+    let office = Office::open().await;
+    let ticket = office.call().await;
+    let called_at = office.clock.now();
+    let lagging = Arc::new(ManualClock::new(called_at - Duration::from_secs(7_200)));
+    let (ids, actor) = (Arc::new(SeededIds::new(9)), Actor::new("test").unwrap());
+    let slow = Handlers::start(office.log.clone(), lagging, ids, actor, Config::default()).await.unwrap();
+    slow.ticket(ticket, &respond(), &office.meta()).await.unwrap();
+    let commits = office.log.log.commits_after(Position::START);
+    let last = cuiban_event_schema::decode(&commits[commits.len() - 1].payload).unwrap();
+    assert_eq!(last.envelope.happened.recorded_at, called_at);
 }
