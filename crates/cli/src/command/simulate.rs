@@ -95,20 +95,22 @@ impl Sum {
     }
 
     fn print(&self) -> anyhow::Result<()> {
-        let days = self.virtual_minutes / 1440;
+        let row = |what: &str, count: u64| [what.to_owned(), count.to_string(), String::new()];
         let mut rows = vec![
-            ["种子 seeds".to_owned(), self.seeds.to_string()],
-            ["虚拟天数 virtual days".to_owned(), days.to_string()],
-            ["命令 commands".to_owned(), self.commands.to_string()],
-            ["提交 commits".to_owned(), self.commits.to_string()],
-            ["催办 notices".to_owned(), self.notices.to_string()],
-            ["提醒 alerts".to_owned(), self.alerts.to_string()],
-            ["故障 faults".to_owned(), self.faults.iter().sum::<u64>().to_string()],
+            row("种子 seeds", self.seeds),
+            row("虚拟天数 virtual days", self.virtual_minutes / 1440),
+            row("命令 commands", self.commands as u64),
+            row("提交 commits", self.commits as u64),
+            row("催办 notices", self.notices as u64),
+            row("提醒 alerts", self.alerts as u64),
+            row("故障 faults", self.faults.iter().sum::<u64>()),
         ];
-        let kinds = Fault::all().zip(self.faults);
-        rows.extend(kinds.map(|(fault, struck)| [format!("  {fault}"), struck.to_string()]));
-        rows.push(["违约种子 failing seeds".to_owned(), self.failed.to_string()]);
-        output::table(["项目 what", "数量 count"], rows)
+        let kind = |(fault, struck): (Fault, u64)| {
+            [format!("  {fault}"), struck.to_string(), fault.describe().to_owned()]
+        };
+        rows.extend(Fault::all().zip(self.faults).map(kind));
+        rows.push(row("违约种子 failing seeds", self.failed));
+        output::table(["项目 what", "数量 count", "说明 meaning"], rows)
     }
 }
 
