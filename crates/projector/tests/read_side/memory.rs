@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use cuiban_projector::{MemoryDisk, Model, Store, StoreError, StorePlace, Tickets, WriteFault};
+use cuiban_projector::{
+    MemoryDisk, MemorySnapshot, Model, Store, StoreError, StorePlace, Tickets, WriteFault,
+};
 
 use super::feeding::{decode, rows_after};
 use super::history::History;
@@ -13,6 +15,9 @@ fn open(disk: &MemoryDisk) -> Result<(Store, Model<Tickets>), StoreError> {
     let model = Model::open(&store, Tickets)?;
     Ok((store, model))
 }
+
+/// What becomes of a disk, which has a snapshot of an earlier time.
+type Damage = fn(&MemoryDisk, &MemorySnapshot);
 
 /// Every `nth` batch meets this.
 fn every(nth: usize, fault: WriteFault) -> cuiban_projector::WriteFaults {
@@ -50,7 +55,7 @@ async fn a_store_in_memory_folds_as_one_in_a_directory_through_every_fault_but_a
 async fn what_rots_or_is_older_than_its_cursor_is_put_aside() {
     let commits = History::drawn(12, 60).await.commits();
     let half = commits.len() / 2;
-    let damages: [(&str, fn(&MemoryDisk, &cuiban_projector::MemorySnapshot)); 2] = [
+    let damages: [(&str, Damage); 2] = [
         ("a row rots", |disk, _| assert!(disk.damage(7, 8))),
         ("rows are older", |disk, before| disk.forget_rows_since(before)),
     ];
