@@ -85,12 +85,14 @@ impl ClockGuard {
     }
 
     async fn ask(&self, ahead_max: TimeDelta) -> Result<(), LogError> {
-        let asked_at = self.clock.now();
+        let (asked_at, asking) = (self.clock.now(), ticks());
         let log_time = self.log.time().await?;
-        let now = self.clock.now();
+        let (now, waited) = (self.clock.now(), TimeDelta::from_std(asking.elapsed()).unwrap_or_default());
         let mut known = self.known();
         known.asked_at = Some(now);
-        // The log answered at some instant in between: a slow answer is no clock that runs ahead.
+        // The log answered at some instant in between: a slow answer is no clock that runs ahead. But one that went
+        // on by more than was waited was set meanwhile.
+        let asked_at = asked_at.max(now - waited);
         let (ahead, was_suspect) = (asked_at - log_time, known.held_back_by > TimeDelta::zero());
         let is_suspect = ahead > ahead_max;
         known.held_back_by = if is_suspect { now - log_time } else { TimeDelta::zero() };
@@ -107,6 +109,11 @@ impl ClockGuard {
     fn known(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "how long something took, not the time of day")]
+fn ticks() -> tokio::time::Instant {
+    tokio::time::Instant::now()
 }
 
 #[cfg(test)]
@@ -127,6 +134,20 @@ mod tests {
         clock.advance_by(Duration::from_secs(3600));
         assert_eq!(guard.now().await.unwrap(), start);
         assert!(guard.clock_suspect());
+    }
+
+    #[tokio::test]
+    async fn a_clock_that_is_set_forward_while_the_log_is_asked_is_held_back() {
+        let start = DateTime::from_timestamp(1_000_000, 0).unwrap();
+        let clock = Arc::new(ManualClock::new(start));
+        let set = clock.clone();
+        let log = MemoryLog::with_time(Arc::new(move || {
+            set.advance_to(start + Duration::from_secs(3600));
+            start
+        }));
+        let guard = ClockGuard::new(clock.clone(), Arc::new(log), &Config::default());
+        assert_eq!(guard.now().await.unwrap(), start);
+        assert!(guard.clock_suspect() && clock.now() > start);
     }
 
     #[tokio::test]
