@@ -39,22 +39,24 @@ fn time_left(now: Instant, until: Instant) -> Option<Duration> {
     (until - now).to_std().ok().filter(|left| !left.is_zero())
 }
 
+/// For how long something takes: no time of day, and it cannot be set. The runtime's, so that it stands where that is
+/// paused.
 #[expect(clippy::disallowed_methods, reason = "the one door")]
-fn machine_ticks() -> std::time::Instant {
-    std::time::Instant::now()
+pub(crate) fn ticks() -> tokio::time::Instant {
+    tokio::time::Instant::now()
 }
 
 /// The machine's clock, which may be set forward but is not followed back: then it goes on from where it was, ahead of
 /// the machine's, as fast as time passes.
 #[derive(Debug)]
 pub struct SystemClock {
-    latest: Mutex<(Instant, std::time::Instant)>,
+    latest: Mutex<(Instant, tokio::time::Instant)>,
 }
 
 impl SystemClock {
     /// A clock that starts at the machine's time.
     pub fn new() -> Self {
-        Self { latest: Mutex::new((to_the_microsecond(machine_time()), machine_ticks())) }
+        Self { latest: Mutex::new((to_the_microsecond(machine_time()), ticks())) }
     }
 }
 
@@ -69,9 +71,9 @@ impl Clock for SystemClock {
     fn now(&self) -> Instant {
         let mut latest = self.latest.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let (told, at) = *latest;
-        let ticks = machine_ticks();
-        let now = to_the_microsecond(machine_time()).max(to_the_microsecond(told + (ticks - at)));
-        *latest = (now, ticks);
+        let at_now = ticks();
+        let now = to_the_microsecond(machine_time()).max(to_the_microsecond(told + (at_now - at)));
+        *latest = (now, at_now);
         now
     }
 

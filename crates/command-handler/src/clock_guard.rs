@@ -7,6 +7,7 @@ use chrono::TimeDelta;
 use cuiban_domain::Instant;
 use cuiban_event_log::{EventLog, LogError};
 
+use crate::clock::ticks;
 use crate::{Clock, Config};
 
 /// Tells the time by which everything is decided and recorded. Shared by all handlers of a process.
@@ -109,11 +110,6 @@ impl ClockGuard {
     fn known(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-#[expect(clippy::disallowed_methods, reason = "how long something took, not the time of day")]
-fn ticks() -> tokio::time::Instant {
-    tokio::time::Instant::now()
 }
 
 #[cfg(test)]

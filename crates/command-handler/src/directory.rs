@@ -7,7 +7,7 @@ use cuiban_domain::ids::BranchId;
 use cuiban_domain::organisation::{Branch, Company, Organisation};
 use cuiban_domain::{Aggregate, Event};
 use cuiban_event_log::{EventLog, Filter, LogError, Pattern, Position, RecordedCommit, Subscription, Token};
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// A handle to the folded organisation. Clones share it.
@@ -20,10 +20,16 @@ pub struct Directory {
 
 #[derive(Debug)]
 struct Folded {
-    organisation: RwLock<Arc<Organisation>>,
-    applied: watch::Sender<Position>,
+    known: RwLock<Known>,
     /// Wakes who waits for a position, in the order in which they came.
     moved: Notify,
+}
+
+/// The organisation, and the last commit that is folded into it.
+#[derive(Clone, Debug, Default)]
+struct Known {
+    organisation: Arc<Organisation>,
+    applied: Position,
 }
 
 /// How many commits are folded between two looks by others.
@@ -32,8 +38,7 @@ const BATCH_COMMITS_MAX: usize = 512;
 impl Directory {
     /// An organisation without branches, which nothing follows; for tests and tools.
     pub fn empty() -> Self {
-        let (organisation, applied) = (RwLock::default(), watch::Sender::new(Position::START));
-        let folded = Folded { organisation, applied, moved: Notify::new() };
+        let folded = Folded { known: RwLock::default(), moved: Notify::new() };
         Self { folded: Arc::new(folded), _following: None }
     }
 
@@ -54,23 +59,18 @@ impl Directory {
 
     /// The organisation as known now.
     pub fn organisation(&self) -> Arc<Organisation> {
-        self.folded.organisation.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.folded.known().organisation
     }
 
     /// Returns when everything up to `position` is folded.
     pub async fn wait_for(&self, position: Position) {
         loop {
             let moved = self.folded.moved.notified();
-            if *self.folded.applied.borrow() >= position {
+            if self.folded.known().applied >= position {
                 return;
             }
             moved.await;
         }
-    }
-
-    /// Tells of each change: the position of the last folded commit.
-    pub fn changes(&self) -> watch::Receiver<Position> {
-        self.folded.applied.subscribe()
     }
 }
 
@@ -124,7 +124,7 @@ async fn keep_following(
 async fn subscribe_again(log: &dyn EventLog, folded: &Folded, retry_delay: Duration) -> Subscription {
     loop {
         tokio::time::sleep(retry_delay).await;
-        let after = *folded.applied.borrow();
+        let after = folded.known().applied;
         match subscribe(log, after).await {
             Ok(subscription) => return subscription,
             Err(error) => {
@@ -137,22 +137,24 @@ async fn subscribe_again(log: &dyn EventLog, folded: &Folded, retry_delay: Durat
 impl Folded {
     /// Folds what is new: commits that are told again would take the organisation back to what it was.
     fn apply(&self, commits: &[RecordedCommit]) {
-        let before = *self.applied.borrow();
-        let mut current = self.organisation.write().unwrap_or_else(PoisonError::into_inner);
-        let (mut next, mut applied) = (Organisation::clone(&current), before);
+        let Known { organisation, mut applied } = self.known();
+        let mut next = Organisation::clone(&organisation);
+        let before = applied;
         for recorded in commits {
             if recorded.position > applied {
                 fold(&mut next, recorded);
                 applied = recorded.position;
             }
         }
-        if applied == before {
-            return;
+        if applied > before {
+            let organisation = Arc::new(next);
+            *self.known.write().unwrap_or_else(PoisonError::into_inner) = Known { organisation, applied };
+            self.moved.notify_waiters();
         }
-        *current = Arc::new(next);
-        drop(current);
-        self.applied.send_replace(applied);
-        self.moved.notify_waiters();
+    }
+
+    fn known(&self) -> Known {
+        self.known.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 

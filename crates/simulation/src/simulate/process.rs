@@ -59,6 +59,8 @@ pub(crate) struct Process {
 
 struct State {
     life: CancellationToken,
+    /// How many lives it has had: each has chance of its own.
+    lives: u64,
     chance: fastrand::Rng,
     /// How long it stays down when it dies next.
     down_for: Option<Duration>,
@@ -82,6 +84,7 @@ impl Process {
         let disk = MemoryDisk::default();
         let state = State {
             life: CancellationToken::new(),
+            lives: 0,
             chance: scene.chance("disk", number),
             down_for: None,
             synced: disk.snapshot(),
@@ -134,9 +137,14 @@ impl Process {
 
     /// Lives, dies and lives again, for ever.
     pub(crate) async fn live(self: Arc<Self>) {
-        for life_number in 0_u64.. {
+        loop {
             let life = CancellationToken::new();
-            self.state().life = life.clone();
+            let life_number = {
+                let mut state = self.state();
+                state.life = life.clone();
+                state.lives += 1;
+                state.lives
+            };
             tokio::select! {
                 biased;
                 () = life.cancelled() => {}

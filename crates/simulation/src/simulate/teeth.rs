@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use bytes::Bytes;
 use cuiban_domain::Event;
 use cuiban_domain::ids::{BranchId, CommandId, TicketId};
-use cuiban_domain::sla::Rung;
 use cuiban_domain::ticket::TicketEvent as E;
 use cuiban_event_log::{Append, RecordedCommit};
 use cuiban_event_schema::Commit;
@@ -20,21 +19,15 @@ use super::{Options, simulate_with};
 
 const SEEDS_MAX: u64 = 200;
 
-/// The first seed that finds the bug, and what it says of it.
-fn found(plant: &dyn Fn() -> Arc<dyn Seams>) -> (u64, Vec<String>) {
-    let tried = (0..SEEDS_MAX).map(|seed| {
-        let violations = simulate_with(&Options::of(seed), plant()).unwrap().violations;
-        (seed, violations)
-    });
-    let mut failing = tried.filter(|(_, violations)| !violations.is_empty());
-    failing.next().unwrap_or_else(|| panic!("the bug was not found within {SEEDS_MAX} seeds"))
-}
-
-/// Finds the bug, and expects to read this of it.
-fn finds(plant: impl Fn() -> Arc<dyn Seams>, what: &str) {
-    let (seed, violations) = found(&plant);
-    let says = violations.iter().any(|violation| violation.contains(what));
-    assert!(says, "nothing of {what:?} in seed {seed}: {violations:#?}");
+/// The first seed whose judge says this of the bug. That the hash chain is broken does not count: a plant that changes
+/// what is appended, behind the handler's back, breaks it by being planted.
+fn finds(plant: impl Fn() -> Arc<dyn Seams>, what: &str) -> u64 {
+    let says = |seed: &u64| {
+        let violations = simulate_with(&Options::of(*seed), plant()).unwrap().violations;
+        violations.iter().any(|violation| violation.contains(what))
+    };
+    let found = (0..SEEDS_MAX).find(says);
+    found.unwrap_or_else(|| panic!("nothing of {what:?} within {SEEDS_MAX} seeds"))
 }
 
 /// A commit with other events, on its way into the log.
@@ -80,7 +73,7 @@ plant!(CursorOfItsOwn {
 
 #[test]
 fn a_cursor_in_a_batch_of_its_own_is_found() {
-    finds(|| Arc::new(CursorOfItsOwn), "");
+    finds(|| Arc::new(CursorOfItsOwn), "are not what a fold from zero gives");
 }
 
 plant!(BelievesItsClock {
@@ -113,7 +106,7 @@ impl Seams for WindowAlone {
 
 #[test]
 fn dedupe_by_the_brokers_window_alone_is_found() {
-    finds(|| Arc::<WindowAlone>::default(), "");
+    finds(|| Arc::<WindowAlone>::default(), "is recorded at");
 }
 
 plant!(PauseStopsNothing {
@@ -146,7 +139,7 @@ plant!(DueRecomputed {
 
 #[test]
 fn a_due_instant_that_is_recomputed_in_replay_is_found() {
-    finds(|| Arc::new(DueRecomputed), "");
+    finds(|| Arc::new(DueRecomputed), "breaks while it is Running");
 }
 
 plant!(RungByDay {
@@ -156,8 +149,6 @@ plant!(RungByDay {
                 if let Event::Ticket(E::ExpediteNoticeIssued { notice, due_at, .. }) = event {
                     // Counted by the day of the month, not by what was issued.
                     notice.repetition = due_at.timestamp().rem_euclid(86_400 * 2) as u32 / 86_400;
-                    notice.cycle = 1;
-                    notice.rung = Rung::Breach;
                 }
             }
         })
@@ -166,7 +157,7 @@ plant!(RungByDay {
 
 #[test]
 fn a_rung_that_is_counted_by_the_day_is_found() {
-    finds(|| Arc::new(RungByDay), "");
+    finds(|| Arc::new(RungByDay), "is urged as");
 }
 
 plant!(AlertBeforeRecord {
@@ -234,10 +225,10 @@ fn a_due_instant_that_is_off_by_a_microsecond_is_found() {
 
 #[test]
 fn a_failing_seed_is_made_shorter() {
-    let plant = || -> Arc<dyn Seams> { Arc::new(PauseStopsNothing) };
-    let (seed, _) = found(&plant);
+    let plant = || -> Arc<dyn Seams> { Arc::new(BelievesItsClock) };
+    let seed = finds(plant, "was issued at");
     let (shorter, _) = shrink_with(&Options::of(seed), &plant).unwrap();
-    // A call and a pause are enough.
+    // A call, and a clock that is set, are enough.
     assert!(shorter.acts.as_ref().is_some_and(|acts| acts.len() <= 4), "{shorter:?}");
     assert!(!simulate_with(&shorter, plant()).unwrap().violations.is_empty());
     assert!(shorter.command().starts_with(&format!("cuiban simulate --from {seed} --seeds 1 --without ")));

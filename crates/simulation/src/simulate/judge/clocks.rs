@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use cuiban_domain::ids::BranchId;
-use cuiban_domain::sla::{ClockKind, Limit, Measure};
+use cuiban_domain::sla::{ClockKind, Limit, Measure, Notice, Rung};
 use cuiban_domain::ticket::{ClockBasis, TicketEvent};
 use cuiban_domain::{Happened, Instant};
 
@@ -39,6 +39,8 @@ struct Clock {
     running_since: Instant,
     consumed: Duration,
     standing: Standing,
+    /// How many notices it has had: the next one's repetition (R61).
+    urged: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,6 +97,8 @@ impl TicketClocks {
                     running_since: *started_at,
                     consumed: Duration::ZERO,
                     standing: Standing::Running(*due_at),
+                    // A cycle that was cancelled and began again goes on counting.
+                    urged: self.clocks.get(&(*clock, *cycle)).map_or(0, |before| before.urged),
                 };
                 let faults = self.check_started((*clock, *cycle), &new, *due_at, basis, branches);
                 self.clocks.insert((*clock, *cycle), new);
@@ -157,16 +161,23 @@ impl TicketClocks {
                     matches!(before, Standing::Broken(due_at) if *ended_at > due_at)
                 })
             }
-            E::ExpediteNoticeIssued { notice, .. } => {
-                let urged = (notice.clock, notice.cycle);
-                match self.broke.iter().position(|broke| *broke == urged) {
-                    Some(index) => drop(self.broke.remove(index)),
-                    None => return vec![format!("{notice:?} urges a limit that did not break")],
-                }
-                Vec::new()
-            }
+            E::ExpediteNoticeIssued { notice, .. } => self.urge(notice),
             _ => Vec::new(),
         }
+    }
+
+    /// A notice follows its breach, under the identity that is next (R61).
+    fn urge(&mut self, notice: &Notice) -> Faults {
+        let urged = (notice.clock, notice.cycle);
+        let Some(index) = self.broke.iter().position(|broke| *broke == urged) else {
+            return vec![format!("{notice:?} urges a limit that did not break")];
+        };
+        self.broke.remove(index);
+        self.change(urged, &format!("is urged as {notice:?}"), |clock| {
+            let is_next = (notice.rung, notice.repetition) == (Rung::Breach, clock.urged);
+            clock.urged += 1;
+            is_next
+        })
     }
 
     /// Changes a clock; wrong if there is none, or if it says so.
