@@ -10,7 +10,7 @@ use crate::{BenchError, Figure, Goal};
 
 /// Commands a round: at least so many, and so many for each writer.
 const COMMANDS_MIN: usize = 4_000;
-const COMMANDS_A_WRITER: usize = 100;
+const COMMANDS_A_WRITER: usize = 1_000;
 
 const LIMIT: &str = "bare SQLite group commits of the same bytes, as many a group as there are writers";
 

@@ -1,13 +1,17 @@
 //! The whole intake: HTTP in, a durable answer out, with every role of a process at work behind it.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use cuiban_domain::ids::TicketId;
+use cuiban_domain::ticket::TicketCommand;
 use cuiban_event_log::Filter;
 use cuiban_gateway::{Gateway, Mounts};
 use cuiban_projector::Projector;
 use cuiban_watchdog::Watchdog;
+use serde::Deserialize;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -26,11 +30,13 @@ use crate::{BenchError, Figure, Goal, Spread};
 const ROUND: Duration = Duration::from_secs(3);
 /// The largest answer that is understood.
 const ANSWER_BYTES_MAX: usize = 64 << 10;
-/// The soak: how long, how many calls a second, over how many connections, and when caches count as filled.
+/// The soak: how long, how many commands a second, over how many connections, and when caches count as filled.
 const SOAK: Duration = Duration::from_secs(3600);
 const SOAK_A_SECOND: u32 = 300;
 const SOAK_CONNECTIONS: u32 = 16;
 const SOAK_FILLED: Duration = Duration::from_secs(900);
+/// How many calls a connection takes before a ticket's next step: half a minute, with some 8,000 tickets open.
+const SOAK_CALLS_BETWEEN: usize = 100;
 const SOAK_LOOK_EVERY: Duration = Duration::from_secs(15);
 
 /// Gateway, read models and watchdog in one process, as `cuiban up` has them.
@@ -74,48 +80,67 @@ impl House {
     }
 }
 
-/// One connection that is kept open.
+/// One connection that is kept open, and who calls through it.
 struct Client {
     stream: TcpStream,
-    body: Arc<str>,
+    office: Office,
     answer: Vec<u8>,
 }
 
+/// What the soak reads of a receipt.
+#[derive(Deserialize)]
+struct Receipt {
+    id: TicketId,
+}
+
 impl Client {
-    async fn connect(address: SocketAddr, body: Arc<str>) -> Result<Self, AnyError> {
-        let stream = TcpStream::connect(address).await?;
+    async fn connect(house: &House) -> Result<Self, AnyError> {
+        let stream = TcpStream::connect(house.address).await?;
         stream.set_nodelay(true)?;
-        Ok(Self { stream, body, answer: Vec::new() })
+        Ok(Self { stream, office: house.office.clone(), answer: Vec::new() })
     }
 
     /// Registers a ticket, and returns when its answer is here.
-    async fn register(&mut self) -> Result<(), AnyError> {
-        let (key, length) = (Uuid::new_v4(), self.body.len());
+    async fn register(&mut self) -> Result<TicketId, AnyError> {
+        let call = serde_json::to_string(&self.office.call()?)?;
+        let receipt = self.post("/v1/tickets", "201", &call).await?;
+        Ok(serde_json::from_slice::<Receipt>(receipt)?.id)
+    }
+
+    /// Sends a command to a ticket, and returns when its answer is here.
+    async fn command(&mut self, ticket: TicketId, (verb, body): &(&str, String)) -> Result<(), AnyError> {
+        self.post(&format!("/v1/tickets/{ticket}/{verb}"), "200", body).await.map(drop)
+    }
+
+    /// The body of an answer with the status that it should have.
+    async fn post(&mut self, path: &str, status: &str, body: &str) -> Result<&[u8], AnyError> {
+        let (key, length) = (Uuid::new_v4(), body.len());
         let request = format!(
-            "POST /v1/tickets HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
-             idempotency-key: {key}\r\ncontent-length: {length}\r\n\r\n{}",
-            self.body
+            "POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
+             idempotency-key: {key}\r\ncontent-length: {length}\r\n\r\n{body}"
         );
         self.stream.write_all(request.as_bytes()).await?;
         self.answer.clear();
-        while !is_whole(&self.answer)? {
+        loop {
+            if let Some(head) = whole(&self.answer)? {
+                return match self.answer.starts_with(format!("HTTP/1.1 {status}").as_bytes()) {
+                    true => Ok(&self.answer[head..]),
+                    false => Err(String::from_utf8_lossy(&self.answer).into_owned().into()),
+                };
+            }
             if self.stream.read_buf(&mut self.answer).await? == 0 {
                 return Err("the gateway closed the connection".into());
             }
         }
-        match self.answer.starts_with(b"HTTP/1.1 201") {
-            true => Ok(()),
-            false => Err(String::from_utf8_lossy(&self.answer).into_owned().into()),
-        }
     }
 }
 
-/// Whether head and body of an answer have come.
-fn is_whole(answer: &[u8]) -> Result<bool, AnyError> {
+/// How long the head of an answer is, once head and body have come.
+fn whole(answer: &[u8]) -> Result<Option<usize>, AnyError> {
     let Some(head) = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n") else {
         return match answer.len() > ANSWER_BYTES_MAX {
             true => Err("the answer is too long".into()),
-            false => Ok(false),
+            false => Ok(None),
         };
     };
     let text = std::str::from_utf8(&answer[..head])?;
@@ -123,7 +148,8 @@ fn is_whole(answer: &[u8]) -> Result<bool, AnyError> {
         let (name, value) = line.split_once(':')?;
         name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse::<usize>().ok())?
     });
-    Ok(answer.len() >= head + 4 + length.ok_or("an answer without a length")?)
+    let end = head + 4 + length.ok_or("an answer without a length")?;
+    Ok((answer.len() >= end).then_some(head + 4))
 }
 
 /// Registrations over HTTP by so many connections, each waiting for its answer: how many a second, and how long each.
@@ -139,13 +165,12 @@ pub(crate) async fn over_http(rounds: u32, connections: &[usize]) -> Result<Vec<
 
 async fn at(rounds: u32, connections: usize, what: &str) -> Result<Figure, AnyError> {
     let house = House::open().await?;
-    let body: Arc<str> = serde_json::to_string(house.office.request())?.into();
     let (mut a_second, mut took) = (Vec::new(), Vec::new());
     for _ in 0..rounds {
         let began = moment();
         let mut clients = JoinSet::new();
         for _ in 0..connections {
-            let mut client = Client::connect(house.address, body.clone()).await?;
+            let mut client = Client::connect(&house).await?;
             clients.spawn(async move {
                 let mut took = Vec::new();
                 while began.elapsed() < ROUND {
@@ -172,36 +197,70 @@ async fn at(rounds: u32, connections: usize, what: &str) -> Result<Figure, AnyEr
     Ok(Figure::new(what, "requests/s", a_second).note(note))
 }
 
-/// An hour of calls at a steady rate: how much more memory is held at its end than when the caches were filled.
+/// An hour of whole lives at a steady rate: how much more memory is held at its end than when the caches were filled.
 pub(crate) async fn soak(progress: &Progress<'_>) -> Result<Figure, BenchError> {
-    let what = format!("an hour of {SOAK_A_SECOND} calls a second over HTTP, growth of memory");
+    let what = format!("an hour of {SOAK_A_SECOND} commands a second over HTTP, growth of memory");
     soaked(&what, progress).await.map_err(failed(&what))
+}
+
+/// How the gateway takes the commands that follow a call: verb and body.
+fn steps(office: &Office) -> Result<Vec<(&'static str, String)>, AnyError> {
+    let step = |command| match command {
+        TicketCommand::RespondToCustomer(command) => Ok(("respond", serde_json::to_string(&command)?)),
+        TicketCommand::DispatchTechnician(command) => Ok(("dispatch", serde_json::to_string(&command)?)),
+        TicketCommand::ArriveAtCustomer(command) => Ok(("arrive", serde_json::to_string(&command)?)),
+        TicketCommand::FixOnSite(command) => Ok(("fix", serde_json::to_string(&command)?)),
+        TicketCommand::CloseTicket(command) => Ok(("close", serde_json::to_string(&command)?)),
+        command => Err(format!("no step of a life: {command:?}").into()),
+    };
+    office.life()?.into_iter().map(step).collect()
+}
+
+/// One connection's share of the soak: a call, then the next step of each ticket whose turn it is, and so on.
+async fn live(
+    mut client: Client,
+    began: std::time::Instant,
+    took: Arc<Mutex<Vec<Duration>>>,
+) -> Result<(), AnyError> {
+    let steps = steps(&client.office)?;
+    let mut ticks = tokio::time::interval(Duration::from_secs(1) * SOAK_CONNECTIONS / SOAK_A_SECOND);
+    let mut open = VecDeque::new();
+    while began.elapsed() < SOAK {
+        let answered = |due: tokio::time::Instant| {
+            took.lock().unwrap_or_else(PoisonError::into_inner).push(due.elapsed());
+        };
+        let due = ticks.tick().await;
+        open.push_front(client.register().await?);
+        answered(due);
+        for (step, calls) in steps.iter().zip((SOAK_CALLS_BETWEEN..).step_by(SOAK_CALLS_BETWEEN)) {
+            if let Some(&ticket) = open.get(calls) {
+                let due = ticks.tick().await;
+                client.command(ticket, step).await?;
+                answered(due);
+            }
+        }
+        open.truncate(steps.len() * SOAK_CALLS_BETWEEN);
+    }
+    Ok(())
 }
 
 async fn soaked(what: &str, progress: &Progress<'_>) -> Result<Figure, AnyError> {
     let house = House::open().await?;
-    let body: Arc<str> = serde_json::to_string(house.office.request())?.into();
     let (began, took) = (moment(), Arc::new(Mutex::new(Vec::new())));
     let mut clients = JoinSet::new();
     for _ in 0..SOAK_CONNECTIONS {
-        let mut client = Client::connect(house.address, body.clone()).await?;
-        let took = took.clone();
-        clients.spawn(async move {
-            let mut ticks = tokio::time::interval(Duration::from_secs(1) * SOAK_CONNECTIONS / SOAK_A_SECOND);
-            while began.elapsed() < SOAK {
-                let due = ticks.tick().await;
-                client.register().await?;
-                took.lock().unwrap_or_else(PoisonError::into_inner).push(due.elapsed());
-            }
-            Ok::<_, AnyError>(())
-        });
+        clients.spawn(live(Client::connect(&house).await?, began, took.clone()));
     }
     let mut held_mib = Vec::new();
     let mut looks = tokio::time::interval(SOAK_LOOK_EVERY);
     while began.elapsed() < SOAK {
-        looks.tick().await;
-        held_mib.push((began.elapsed(), resident_kib().unwrap_or_default() as f64 / 1024.0));
-        progress.share("soak, seconds", began.elapsed().as_secs(), SOAK.as_secs());
+        tokio::select! {
+            Some(ended) = clients.join_next() => ended??,
+            _ = looks.tick() => {
+                held_mib.push((began.elapsed(), resident_kib().unwrap_or_default() as f64 / 1024.0));
+                progress.share("soak, seconds", began.elapsed().as_secs(), SOAK.as_secs());
+            }
+        }
     }
     clients.join_all().await.into_iter().collect::<Result<(), _>>()?;
     house.close().await?;
@@ -210,7 +269,7 @@ async fn soaked(what: &str, progress: &Progress<'_>) -> Result<Figure, AnyError>
     let held = Spread::of(filled.map(|(_, held)| *held));
     let last = held_mib.last().map_or(0.0, |(_, held)| *held);
     let note = format!(
-        "{} calls, p50 {:.2} ms, p99 {:.1} ms, p99.9 {:.1} ms; {:.0} to {:.0} MiB from a quarter of an hour on, {last:.0} at the end",
+        "{} commands, p50 {:.2} ms, p99 {:.1} ms, p99.9 {:.1} ms; {:.0} to {:.0} MiB from a quarter of an hour on, {last:.0} at the end",
         took.len(),
         percentile_ms(&mut took, 0.5),
         percentile_ms(&mut took, 0.99),
@@ -228,9 +287,9 @@ mod tests {
 
     #[test]
     fn an_answer_is_whole_when_its_body_is_here() {
-        assert!(!is_whole(b"HTTP/1.1 201 Created\r\nContent-Le").unwrap());
-        assert!(!is_whole(b"HTTP/1.1 201 Created\r\nContent-Length: 3\r\n\r\nab").unwrap());
-        assert!(is_whole(b"HTTP/1.1 201 Created\r\nContent-Length: 3\r\n\r\nabc").unwrap());
-        assert!(is_whole(b"HTTP/1.1 201 Created\r\n\r\n").is_err());
+        assert_eq!(whole(b"HTTP/1.1 201 Created\r\nContent-Le").unwrap(), None);
+        assert_eq!(whole(b"HTTP/1.1 201 Created\r\nContent-Length: 3\r\n\r\nab").unwrap(), None);
+        assert_eq!(whole(b"HTTP/1.1 201 Created\r\nContent-Length: 3\r\n\r\nabc").unwrap(), Some(43));
+        assert!(whole(b"HTTP/1.1 201 Created\r\n\r\n").is_err());
     }
 }

@@ -97,12 +97,12 @@ impl Office {
         CommandMeta::new(CommandId(self.handlers.new_id()), self.actor.clone())
     }
 
-    /// What a caller wants.
-    pub(crate) fn request(&self) -> &RegisterTicket {
-        &self.request
+    /// A call of one of a million customers.
+    pub(crate) fn call(&self) -> Result<RegisterTicket, AnyError> {
+        self.call_about(TicketId(self.handlers.new_id()))
     }
 
-    /// The same from one of a million customers.
+    /// The call that a ticket is opened for.
     fn call_about(&self, ticket: TicketId) -> Result<RegisterTicket, AnyError> {
         let customer = ticket.0.as_u128() % CUSTOMERS;
         let phone = Phone::new(format!("138{customer:08}"))?;
@@ -127,7 +127,7 @@ impl Office {
     }
 
     /// What follows a call: answered, sent out, there, mended, closed.
-    fn life(&self) -> Result<[TicketCommand; COMMANDS_A_LIFE - 1], AnyError> {
+    pub(crate) fn life(&self) -> Result<[TicketCommand; COMMANDS_A_LIFE - 1], AnyError> {
         let technician = self.technician.clone();
         let remedy = Note::new("更换零件，试机正常")?;
         Ok([
