@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// How many notices are under way at once: a mass breach is drained in slices of this size.
+    /// How many notices are under way at once: a mass breach is drained in slices of this size. Larger ones are not
+    /// drained sooner, and a call that comes in waits longer behind them.
     pub notices_in_flight_max: usize,
     /// How many tickets get their due instants looked at again between two slices of notices.
     pub moves_in_flight_max: usize,
@@ -24,7 +25,7 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            notices_in_flight_max: 256,
+            notices_in_flight_max: 64,
             moves_in_flight_max: 256,
             batch_commits_max: 1024,
             settle_ms: 5_000,
