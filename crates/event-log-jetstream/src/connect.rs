@@ -152,6 +152,7 @@ async fn options(config: &Config, turns: watch::Sender<u64>) -> Result<ConnectOp
             }
             match event {
                 Event::Connected => tracing::debug!("connected to the broker"),
+                Event::Closed => tracing::debug!("the connection to the broker was let go"),
                 other => tracing::warn!(event = %other, "the broker's connection"),
             }
         }
