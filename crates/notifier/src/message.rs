@@ -83,8 +83,12 @@ impl Message {
         }
     }
 
-    /// One message for many notices of a branch, of which it lists the first `listed_max`; `None` for no notices.
+    /// One message for many notices of a branch, of which it lists the first `listed_max`; `None` for no notices. One
+    /// that is left alone, as others delivered the rest, goes under its own id: whoever has it knows it again.
     pub(crate) fn digest(alerts: &[Alert], listed_max: usize, place: &Place) -> Option<Self> {
+        if let [alert] = alerts {
+            return Some(Self::of(alert, place));
+        }
         let (first, last) = (alerts.first()?, alerts.last()?);
         let id = digest_id(alerts);
         let listed = &alerts[..alerts.len().min(listed_max)];
@@ -165,6 +169,14 @@ mod tests {
         assert_eq!(id(&alerts), id(&alerts));
         assert_ne!(id(&alerts), id(&alerts[1..]));
         assert!(Message::digest(&[], 5, &place()).is_none());
+    }
+
+    #[test]
+    fn a_digest_of_one_notice_is_that_notices_own_message() {
+        let alert = testing::notice(1);
+        let (alone, own) =
+            (Message::digest(&[alert.clone()], 5, &place()).unwrap(), Message::of(&alert, &place()));
+        assert_eq!((alone.id, alone.topic, &alone.json), (alert.id, own.topic, &own.json));
     }
 
     #[test]
