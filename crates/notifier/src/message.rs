@@ -174,8 +174,10 @@ mod tests {
     #[test]
     fn a_digest_of_one_notice_is_that_notices_own_message() {
         let alert = testing::notice(1);
-        let (alone, own) =
-            (Message::digest(&[alert.clone()], 5, &place()).unwrap(), Message::of(&alert, &place()));
+        let (alone, own) = (
+            Message::digest(std::slice::from_ref(&alert), 5, &place()).unwrap(),
+            Message::of(&alert, &place()),
+        );
         assert_eq!((alone.id, alone.topic, &alone.json), (alert.id, own.topic, &own.json));
     }
 
