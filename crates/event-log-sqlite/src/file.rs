@@ -109,6 +109,8 @@ pub(crate) fn open_for_writing(config: &Config) -> Result<Connection, OpenError>
     connection.pragma_update(None, "wal_autocheckpoint", config.checkpoint_pages).map_err(sqlite)?;
     // A negative size is in KiB.
     connection.pragma_update(None, "cache_size", -i64::from(config.cache_kib)).map_err(sqlite)?;
+    // From here on only the write lock is waited for, by the writer.
+    connection.busy_timeout(Duration::ZERO).map_err(sqlite)?;
     Ok(connection)
 }
 
@@ -188,7 +190,7 @@ fn use_write_ahead_log(connection: &Connection, path: &Path) -> Result<(), OpenE
     }
 }
 
-fn is_busy(error: &rusqlite::Error) -> bool {
+pub(crate) fn is_busy(error: &rusqlite::Error) -> bool {
     matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
 }
 

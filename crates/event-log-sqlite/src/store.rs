@@ -1,7 +1,7 @@
 //! Storing one group of commits: one transaction, one answer each.
 
 use cuiban_event_log::{Append, AppendError, Appended, Expected, Position, StreamVersion};
-use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
+use rusqlite::{OptionalExtension, Transaction, params};
 
 use crate::seal::{End, Sealed, payload_hash};
 
@@ -36,11 +36,8 @@ pub(crate) struct Group<'a> {
 }
 
 impl<'a> Group<'a> {
-    /// Takes the file's write lock.
-    pub(crate) fn begin(connection: &'a mut Connection) -> Result<Self, GroupFailure> {
-        let transaction = connection
-            .transaction_with_behavior(TransactionBehavior::Immediate)
-            .map_err(GroupFailure::NothingStored)?;
+    /// Begins in a transaction that holds the file's write lock.
+    pub(crate) fn begin(transaction: Transaction<'a>) -> Result<Self, GroupFailure> {
         let end = End::of(&transaction).map_err(GroupFailure::NothingStored)?;
         Ok(Self { transaction, end, answers: Vec::new() })
     }
@@ -120,6 +117,7 @@ fn appended(position: i64, revision: i64) -> Appended {
 mod tests {
     use bytes::Bytes;
     use cuiban_event_log::{Route, StreamId, Token};
+    use rusqlite::{Connection, TransactionBehavior};
     use uuid::Uuid;
 
     use super::*;
@@ -146,7 +144,8 @@ mod tests {
         connection: &mut Connection,
         mut appends: impl Iterator<Item = &'a Append>,
     ) -> Result<Vec<Answer>, GroupFailure> {
-        let mut group = Group::begin(connection)?;
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).unwrap();
+        let mut group = Group::begin(transaction)?;
         appends.try_for_each(|append| group.put(append))?;
         group.commit()
     }

@@ -12,11 +12,14 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use cuiban_event_log::{Append, AppendError, BoxError};
-use rusqlite::Connection;
+use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
 use crate::store::{Answer, Group, GroupFailure};
 use crate::{Config, OpenError, file};
+
+/// How often the file's write lock is looked for while another process has it.
+const LOCK_RETRY_DELAY: Duration = Duration::from_millis(1);
 
 /// The handle to the writer's thread; dropping it lets the thread finish what waits, and waits for that.
 pub(crate) struct Writer {
@@ -35,13 +38,14 @@ struct Request {
 impl Writer {
     /// Opens the file and starts the thread, which announces each stored group by `signal`.
     pub(crate) fn start(config: &Config, signal: watch::Sender<()>) -> Result<Self, OpenError> {
-        let mut connection = file::open_for_writing(config)?;
+        let connection = file::open_for_writing(config)?;
+        let busy_max = config.busy();
         let (requests, received) = mpsc::channel();
         let mut queue = Queue::new(received, config);
         let run = move || {
             while let Some((first, gathering)) = queue.first() {
                 let mut group = vec![first];
-                let stored = store(&mut connection, &mut queue, &gathering, &mut group);
+                let stored = store(&connection, busy_max, &mut queue, &gathering, &mut group);
                 queue.answered = group.len();
                 answer(stored, group, &signal);
             }
@@ -84,12 +88,13 @@ impl Drop for Writer {
 
 /// Stores the group's first, and whoever comes in time to be of it.
 fn store(
-    connection: &mut Connection,
+    connection: &Connection,
+    busy_max: Duration,
     queue: &mut Queue,
     gathering: &Gathering,
     group: &mut Vec<Request>,
 ) -> Result<Vec<Answer>, GroupFailure> {
-    let mut storing = Group::begin(connection).inspect_err(|_| {
+    let mut storing = write_lock(connection, busy_max).and_then(Group::begin).inspect_err(|_| {
         // Another process holds the file for longer than is waited: nobody else shall wait as long again, one by one.
         group.extend(queue.all_waiting());
     })?;
@@ -99,6 +104,22 @@ fn store(
         group.extend(queue.next(stored + 1, gathering));
     }
     storing.commit()
+}
+
+/// Takes the file's write lock, waited for at most so long.
+///
+/// SQLite's own waiting looks ten times a second, and a process that stores group after group leaves the lock free for less than
+/// a millisecond at a time: seconds can pass before one finds it. So this looks again after each millisecond.
+fn write_lock(connection: &Connection, wait_max: Duration) -> Result<Transaction<'_>, GroupFailure> {
+    let until = monotonic_now() + wait_max;
+    loop {
+        match Transaction::new_unchecked(connection, TransactionBehavior::Immediate) {
+            Err(error) if file::is_busy(&error) && monotonic_now() < until => {
+                std::thread::sleep(LOCK_RETRY_DELAY)
+            }
+            taken => return taken.map_err(GroupFailure::NothingStored),
+        }
+    }
 }
 
 /// Answers each of a group.
@@ -191,7 +212,7 @@ impl Queue {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "bounds a wait of microseconds; no one else sees it")]
+#[expect(clippy::disallowed_methods, reason = "bounds a wait; no one else sees it")]
 fn monotonic_now() -> Instant {
     Instant::now()
 }

@@ -12,17 +12,9 @@ use cuiban_event_log_sqlite::{Config, SqliteLog};
 
 fn config(folder: &tempfile::TempDir) -> Config {
     // Small pages and windows, so that every fact crosses their borders; a short period, as two handles
-    // hear of each other by it alone. Two handles get the file's lock by chance, not in turn: the suite judges what is
-    // stored, not how long a busy machine keeps one of them waiting.
+    // hear of each other by it alone.
     let path = folder.path().join("log.sqlite");
-    Config {
-        path,
-        page_commits_max: 7,
-        scan_positions_max: 13,
-        poll_ms: 10,
-        busy_ms_max: 60_000,
-        ..Config::default()
-    }
+    Config { path, page_commits_max: 7, scan_positions_max: 13, poll_ms: 10, ..Config::default() }
 }
 
 mod one_handle {

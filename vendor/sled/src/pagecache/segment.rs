@@ -1128,3 +1128,52 @@ impl SegmentAccountant {
         idx
     }
 }
+
+// cuiban: holds what was changed in `truncate`.
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::sync_channel;
+    use std::time::Duration;
+
+    #[test]
+    fn growing_after_a_cut_waits_for_no_thread_of_the_pool() {
+        let db = crate::Config::new()
+            .temporary(true)
+            .flush_every_ms(None)
+            .open()
+            .unwrap();
+        db.flush().unwrap();
+        // All threads of the pool are busy until the gate opens.
+        let (gate, closed) = sync_channel::<()>(0);
+        let closed =
+            std::sync::Arc::new(std::sync::Mutex::new(closed));
+        let (busy, started) = sync_channel(7);
+        for _ in 0..7 {
+            let (closed, busy) = (closed.clone(), busy.clone());
+            crate::threadpool::spawn(move || {
+                busy.send(()).unwrap();
+                drop(closed.lock().unwrap().recv());
+            })
+            .unwrap();
+        }
+        for _ in 0..7 {
+            started.recv().unwrap();
+        }
+        let (done, is_done) = sync_channel(1);
+        let accountant_of = db.clone();
+        let grower = std::thread::spawn(move || {
+            let pagecache = &accountant_of.context.pagecache;
+            pagecache.log.iobufs.with_sa(|sa| {
+                let lid = sa.bump_tip().unwrap();
+                sa.truncate(lid).unwrap();
+                assert_eq!(sa.bump_tip().unwrap(), lid);
+                sa.truncate(lid).unwrap();
+            });
+            done.send(()).unwrap();
+        });
+        let grew = is_done.recv_timeout(Duration::from_secs(20));
+        drop(gate);
+        grower.join().unwrap();
+        grew.expect("the file grows while the pool is busy");
+    }
+}
