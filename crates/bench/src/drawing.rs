@@ -10,6 +10,8 @@ const LEFT: f64 = 76.0;
 const RIGHT: f64 = 24.0;
 const TOP: f64 = 44.0;
 const BOTTOM: f64 = 44.0;
+/// How far the first and last point stand off the sides, so that what is written over them meets no axis.
+const INSET: f64 = 24.0;
 
 /// A quantity: its file's name, its title, and where it stands in a stage.
 type Quantity = (&'static str, &'static str, fn(&Stage) -> f64);
@@ -35,7 +37,9 @@ fn svg(title: &str, points: &[(f64, f64)]) -> String {
     let decades = points.iter().map(|(x, _)| x.max(1.0).log10());
     let (first, last) = decades.fold((f64::MAX, f64::MIN), |(first, last), at| (first.min(at), last.max(at)));
     let span = (last - first).max(1.0);
-    let x = |tickets: f64| LEFT + (tickets.max(1.0).log10() - first) / span * (WIDTH - LEFT - RIGHT);
+    let x = |tickets: f64| {
+        LEFT + INSET + (tickets.max(1.0).log10() - first) / span * (WIDTH - LEFT - RIGHT - 2.0 * INSET)
+    };
     let y = |value: f64| HEIGHT - BOTTOM - value / most * (HEIGHT - TOP - BOTTOM);
     let mut lines = String::new();
     for part in 0..=4 {
@@ -116,7 +120,7 @@ mod tests {
         let (name, svg) = &pictures[0];
         assert_eq!((*name, svg.matches("<circle").count()), ("growth-commands", 2));
         assert!(svg.contains(">31 k<") && svg.contains(">1.0 M<"), "{svg}");
-        assert!(svg.contains("cx=\"76.0\"") && svg.contains("cx=\"536.0\""), "{svg}");
+        assert!(svg.contains("cx=\"100.0\"") && svg.contains("cx=\"512.0\""), "{svg}");
     }
 
     #[test]

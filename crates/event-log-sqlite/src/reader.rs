@@ -1,13 +1,13 @@
 //! Reading: a small pool of read-only connections, used on blocking threads.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use bytes::Bytes;
 use cuiban_event_log::{
     BoxError, Filter, LogError, Position, RecordedCommit, Route, StreamId, StreamVersion, Token,
 };
+use rusqlite::types::Value;
 use rusqlite::{Connection, ErrorCode, Row, ffi, params, params_from_iter};
-use std::sync::Arc;
 use tokio::sync::Semaphore;
 
 use crate::{Config, OpenError, file};
@@ -140,9 +140,21 @@ pub(crate) fn stream(
 pub(crate) struct PageQuery {
     sql: String,
     tokens: Vec<Token>,
+    by_kind: Option<ByKind>,
     page_commits_max: u32,
     scan_positions_max: u32,
 }
+
+/// The way past all other kinds' commits, for a filter that names the kinds it wants: along the index of the streams.
+struct ByKind {
+    sql: String,
+    kinds: Vec<Token>,
+    /// Whether it is the shorter way; asked for once.
+    is_short: OnceLock<bool>,
+}
+
+/// Up to how many commits of the wanted kinds the index is the shorter way, in pages.
+const SHORT_WAY_PAGES: u32 = 8;
 
 impl PageQuery {
     pub(crate) fn new(filter: &Filter, config: &Config) -> Self {
@@ -165,12 +177,18 @@ impl PageQuery {
             alternatives.push(parts.join(" AND "));
         }
         let matches = if alternatives.is_empty() { "TRUE".to_owned() } else { alternatives.join(" OR ") };
-        // NOT INDEXED: always along the positions, so that a page's cost does not depend on the filter.
-        let sql = format!(
-            "{SELECT} NOT INDEXED WHERE position > ?1 AND position <= ?2 AND ({matches}) ORDER BY position LIMIT ?3"
-        );
+        let page = format!("position > ?1 AND position <= ?2 AND ({matches}) ORDER BY position LIMIT ?3");
+        // NOT INDEXED: along the positions, so that a page's cost does not depend on the filter.
+        let sql = format!("{SELECT} NOT INDEXED WHERE {page}");
+        let kinds: Option<Vec<Token>> = filter.any_of.iter().map(|pattern| pattern.kind.clone()).collect();
+        let by_kind = kinds.filter(|kinds| !kinds.is_empty()).map(|kinds| {
+            let first = tokens.len() + 4;
+            let of_kind = of_kind(first..first + kinds.len());
+            let sql = format!("{SELECT} NOT INDEXED WHERE position IN ({of_kind}) AND {page}");
+            ByKind { sql, kinds, is_short: OnceLock::new() }
+        });
         let page_commits_max = config.page_commits_max.max(1);
-        Self { sql, tokens, page_commits_max, scan_positions_max: config.scan_positions_max.max(1) }
+        Self { sql, tokens, by_kind, page_commits_max, scan_positions_max: config.scan_positions_max.max(1) }
     }
 
     /// The next page after a position.
@@ -181,10 +199,18 @@ impl PageQuery {
         if page.at_end {
             return Ok(page);
         }
-        let mut values: Vec<rusqlite::types::Value> =
+        // Only who is far behind has anything to gain.
+        let short_way = match &self.by_kind {
+            Some(by_kind) if scan_end < head.raw() && self.is_short(by_kind, connection)? => Some(by_kind),
+            _ => None,
+        };
+        let scan_end = if short_way.is_some() { head.raw() } else { scan_end };
+        let kinds = short_way.map_or(&[][..], |by_kind| &by_kind.kinds);
+        let sql = short_way.map_or(&self.sql, |by_kind| &by_kind.sql);
+        let mut values: Vec<Value> =
             vec![bound(after.raw()).into(), bound(scan_end).into(), self.page_commits_max.into()];
-        values.extend(self.tokens.iter().map(|token| token.as_str().to_owned().into()));
-        let mut select = connection.prepare_cached(&self.sql)?;
+        values.extend(self.tokens.iter().chain(kinds).map(text));
+        let mut select = connection.prepare_cached(sql)?;
         let mut rows = select.query(params_from_iter(values))?;
         while let Some(row) = rows.next()? {
             page.commits.push(commit(row)?);
@@ -196,6 +222,28 @@ impl PageQuery {
         page.at_end = page.scanned_to >= head;
         Ok(page)
     }
+
+    fn is_short(&self, by_kind: &ByKind, connection: &Connection) -> Result<bool, ReadError> {
+        if let Some(known) = by_kind.is_short.get() {
+            return Ok(*known);
+        }
+        let commits_max = self.page_commits_max.saturating_mul(SHORT_WAY_PAGES);
+        let of_kind = of_kind(2..2 + by_kind.kinds.len());
+        let mut count = connection.prepare_cached(&format!("SELECT count(*) FROM ({of_kind} LIMIT ?1)"))?;
+        let values = std::iter::once(Value::from(commits_max)).chain(by_kind.kinds.iter().map(text));
+        let found: u32 = count.query_row(params_from_iter(values), |row| row.get(0))?;
+        Ok(*by_kind.is_short.get_or_init(|| found < commits_max))
+    }
+}
+
+/// The positions of the commits whose kinds stand in these parameters, from the index of the streams.
+fn of_kind(parameters: std::ops::Range<usize>) -> String {
+    let kinds: Vec<_> = parameters.map(|n| format!("?{n}")).collect();
+    format!("SELECT position FROM commits WHERE stream_kind IN ({})", kinds.join(", "))
+}
+
+fn text(token: &Token) -> Value {
+    token.as_str().to_owned().into()
 }
 
 /// What SQLite can compare with: its integers end where positions can never be.
@@ -216,4 +264,79 @@ fn commit(row: &Row<'_>) -> Result<RecordedCommit, ReadError> {
         route: Route { branch: token(4)?, class: token(5)? },
         payload: Bytes::copy_from_slice(row.get_ref(6)?.as_blob().map_err(rusqlite::Error::from)?),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use cuiban_event_log::Pattern;
+
+    use super::*;
+
+    const SMALL: u32 = 13;
+
+    /// A log of many tickets' commits with a few of the company among them, and its pages for a filter by kind.
+    fn pages(tickets: u32, company: u32, kinds: &[&str]) -> (usize, Vec<Vec<RecordedCommit>>) {
+        let temporary = tempfile::tempdir().unwrap();
+        let config = Config {
+            page_commits_max: 3,
+            scan_positions_max: SMALL,
+            ..Config::at(temporary.path().join("log"))
+        };
+        let connection = file::open_for_writing(&config).unwrap();
+        let insert =
+            "INSERT INTO commits (stream_kind, stream_id, revision, branch, class, commit_id, payload, seal)
+             VALUES (?1, 'A', ?2, 'B0', 'case', zeroblob(16), x'00', zeroblob(32))";
+        for n in 1..=tickets.max(company) {
+            for (kind, _) in [("ticket", tickets), ("company", company)].iter().filter(|(_, of)| n <= *of) {
+                connection.execute(insert, params![kind, n]).unwrap();
+            }
+        }
+        let any_of = kinds.iter().map(|kind| Pattern { kind: Token::new(*kind).ok(), ..Pattern::default() });
+        let query = PageQuery::new(&Filter { any_of: any_of.collect() }, &config);
+        let (mut cursor, mut looks, mut found) = (Position::START, 0, Vec::new());
+        loop {
+            let page = query.page(&connection, cursor).unwrap();
+            (cursor, looks) = (page.scanned_to, looks + 1);
+            found.push(page.commits);
+            if page.at_end {
+                return (looks, found);
+            }
+        }
+    }
+
+    #[test]
+    fn a_few_commits_among_many_of_other_kinds_are_found_without_looking_through_those() {
+        let (looks, found) = pages(500, 4, &["company"]);
+        assert_eq!((looks, found.iter().map(Vec::len).collect::<Vec<_>>()), (2, vec![3, 1]));
+        let positions: Vec<_> = found.iter().flatten().map(|commit| commit.position.raw()).collect();
+        assert_eq!(positions, [2, 4, 6, 8]);
+    }
+
+    #[test]
+    fn many_commits_are_looked_through_in_the_order_of_their_positions() {
+        let (looks, found) = pages(50, 50, &["ticket", "company"]);
+        assert_eq!(looks, 34);
+        let positions: Vec<_> = found.iter().flatten().map(|commit| commit.position.raw()).collect();
+        assert_eq!(positions, (1..=100).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn the_short_way_is_along_the_index_of_the_streams() {
+        let temporary = tempfile::tempdir().unwrap();
+        let config = Config::at(temporary.path().join("log"));
+        let connection = file::open_for_writing(&config).unwrap();
+        let kind = Pattern { kind: Token::new("company").ok(), ..Pattern::default() };
+        let query = PageQuery::new(&Filter { any_of: vec![kind] }, &config);
+        let plan = |sql: &str| -> Vec<String> {
+            let mut explain = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+            let values = vec![Value::Null; explain.parameter_count()];
+            let steps = explain.query_map(params_from_iter(values), |row| row.get(3)).unwrap();
+            steps.collect::<Result<_, _>>().unwrap()
+        };
+        let short = plan(&query.by_kind.as_ref().unwrap().sql).join("\n");
+        assert!(short.contains("USING COVERING INDEX") && short.contains("rowid=?"), "{short}");
+        assert!(!short.contains("TEMP B-TREE") && !short.contains("SCAN commits"), "{short}");
+        let long = plan(&query.sql).join("\n");
+        assert!(long.contains("rowid>? AND rowid<?"), "{long}");
+    }
 }

@@ -12,4 +12,7 @@ pub enum WatchError {
     /// The watchdog's own read models cannot be kept.
     #[error("keep the watchdog's read models")]
     Store(#[from] StoreError),
+    /// Keeping them ended in the middle.
+    #[error("a task of the watchdog did not end well")]
+    Task(#[from] tokio::task::JoinError),
 }

@@ -14,6 +14,7 @@ mod config;
 mod error;
 mod expediting;
 mod index;
+mod saving;
 mod service;
 mod succession;
 

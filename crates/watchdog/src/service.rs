@@ -10,12 +10,13 @@ use cuiban_domain::ids::BranchId;
 use cuiban_domain::organisation::{Branch, Company};
 use cuiban_domain::ticket::Ticket;
 use cuiban_event_log::{EventLog, Filter, Pattern, Subscription, Token};
-use cuiban_projector::{Incoming, Key, Model, OpenClock, OpenClocks, Store, StorePlace};
+use cuiban_projector::{Incoming, Key, Model, OpenClock, OpenClocks, StoreError, StorePlace};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::succession::Ownership;
+use crate::saving::Saving;
+use crate::succession::{Ownership, SuccessionError};
 use crate::{Config, DeadlineIndex, Expediting, Issued, Succession, WatchError};
 
 /// Just after a due instant: meeting the limit at the instant itself is in time (R38).
@@ -108,19 +109,25 @@ where
 
 /// The 催办 loop: wakes for commits and for the earliest due instant.
 async fn expedite(parts: &Parts, place: StorePlace, told: &watch::Sender<Status>) -> Result<(), WatchError> {
-    let store = Store::open(place)?;
-    let model = Model::open(&store, OpenClocks)?;
-    let mut index = DeadlineIndex::default();
-    let cursor = model.cursor()?;
-    let open: Vec<OpenClock> = model
-        .read(|rows| rows.walk::<OpenClock>(&Key::new()).map(|row| row.map(|(_, clock)| clock)).collect())?;
-    for clock in open {
-        index.insert(clock.ticket, &clock.branch, clock.clock, clock.cycle, clock.due_at);
-    }
+    let mut saving = Saving::open(place, OpenClocks).await?;
+    let result = expedite_from(parts, &mut saving, told).await;
+    // Whatever ended it: nothing is written any more when this returns.
+    saving.finish().await?;
+    result
+}
+
+/// Goes on from where the model of the open clocks is.
+async fn expedite_from(
+    parts: &Parts,
+    saving: &mut Saving<OpenClocks>,
+    told: &watch::Sender<Status>,
+) -> Result<(), WatchError> {
+    let cursor = saving.model().cursor()?;
+    let index = saving.ask(open_clocks).await?;
     let mut expediting = Expediting::new(parts.handlers.clone(), parts.config.clone(), index);
     let guard = parts.handlers.clock_guard();
     let mut subscription = parts.log.subscribe(watched(), cursor).await?;
-    let (mut caught_up, mut unsaved) = (false, Vec::new());
+    let mut caught_up = false;
     loop {
         let (mut more_to_do, mut failed) = (false, false);
         if caught_up {
@@ -131,21 +138,23 @@ async fn expedite(parts: &Parts, place: StorePlace, told: &watch::Sender<Status>
             more_to_do =
                 moves_left > 0 || issued.notices + issued.not_overdue == parts.config.notices_in_flight_max;
         }
-        if expediting.outstanding_moves() == 0 && !unsaved.is_empty() {
-            model.apply(&std::mem::take(&mut unsaved))?;
+        if expediting.outstanding_moves() == 0 {
+            saving.begin();
         }
         told.send_replace(status(&expediting, guard, caught_up));
         let next_due = expediting.index().next_due().filter(|_| caught_up && !failed);
         let wakes_at = next_due.map(|due_at| guard.clock_shows(due_at + JUST_AFTER));
+        let has_room = !saving.is_under_way() || saving.waiting() < parts.config.batch_commits_max;
         tokio::select! {
             biased;
             () = parts.stop.cancelled() => return Ok(()),
-            batch = subscription.next_batch(parts.config.batch_commits_max) => {
+            saved = saving.finish(), if saving.is_under_way() => saved?,
+            batch = subscription.next_batch(parts.config.batch_commits_max), if has_room => {
                 let Some(batch) = batch else { return Ok(()) };
                 let batch = batch?;
                 caught_up = batch.caught_up;
                 for recorded in batch.commits {
-                    absorb(parts, &mut expediting, &mut unsaved, Incoming::decode(recorded)).await;
+                    absorb(parts, &mut expediting, saving, Incoming::decode(recorded)).await;
                 }
             }
             () = sleep_until(parts.handlers.clock().as_ref(), wakes_at), if wakes_at.is_some() => {}
@@ -153,6 +162,17 @@ async fn expedite(parts: &Parts, place: StorePlace, told: &watch::Sender<Status>
             () = tokio::time::sleep(parts.config.retry_delay()), if failed => {}
         }
     }
+}
+
+fn open_clocks(model: &Model<OpenClocks>) -> Result<DeadlineIndex, StoreError> {
+    model.read(|rows| {
+        let mut index = DeadlineIndex::default();
+        for row in rows.walk::<OpenClock>(&Key::new()) {
+            let (_, clock) = row?;
+            index.insert(clock.ticket, &clock.branch, clock.clock, clock.cycle, clock.due_at);
+        }
+        Ok(index)
+    })
 }
 
 /// Issues what is due; while the log does not tell its time, nothing is known to be.
@@ -181,7 +201,12 @@ async fn sleep_until(clock: &dyn Clock, at: Option<Instant>) {
 
 /// A change of the organisation is drawn from after the directory knows it, so that what is decided anew is decided
 /// on what holds now.
-async fn absorb(parts: &Parts, expediting: &mut Expediting, unsaved: &mut Vec<Incoming>, incoming: Incoming) {
+async fn absorb(
+    parts: &Parts,
+    expediting: &mut Expediting,
+    saving: &mut Saving<OpenClocks>,
+    incoming: Incoming,
+) {
     let kind = incoming.recorded.stream.kind.as_str();
     if kind == Company::KIND || kind == Branch::KIND {
         parts.handlers.directory().wait_for(incoming.recorded.position).await;
@@ -193,7 +218,7 @@ async fn absorb(parts: &Parts, expediting: &mut Expediting, unsaved: &mut Vec<In
             tracing::error!(error, position = %incoming.recorded.position, "a commit is parked by the watchdog");
         }
     }
-    unsaved.push(incoming);
+    saving.push(incoming);
 }
 
 /// The branch that a commit concerns; a company-wide one concerns the branch `company`, which none is called.
@@ -214,12 +239,11 @@ fn status(expediting: &Expediting, guard: &ClockGuard, caught_up: bool) -> Statu
 
 /// The succession's loop: one commit after the other, each drawn from before the cursor passes it.
 async fn succeed(parts: &Parts, place: StorePlace) -> Result<(), WatchError> {
-    let store = Store::open(place)?;
-    let succession = Succession::new(parts.handlers.clone(), Model::open(&store, Ownership)?);
-    let mut drawn_up_to = succession.model().cursor()?;
+    let saving = Saving::open(place, Ownership).await?;
+    let mut succession = Succession::new(parts.handlers.clone(), saving);
+    let mut drawn_up_to = succession.cursor()?;
     let mut subscription = parts.log.subscribe(watched(), drawn_up_to).await?;
     while let Some(batch) = next_or_stop(parts, &mut subscription).await {
-        let mut plain = Vec::new();
         for recorded in batch? {
             if recorded.position <= drawn_up_to {
                 // Told again: drawn now, its consequence would rest on what has happened since.
@@ -227,14 +251,13 @@ async fn succeed(parts: &Parts, place: StorePlace) -> Result<(), WatchError> {
             }
             drawn_up_to = recorded.position;
             let incoming = Incoming::decode(recorded);
-            // Everything before it is folded first: a consequence is drawn from the state just before its cause.
-            succession.model().apply(&std::mem::take(&mut plain))?;
-            if !draw(parts, &succession, &incoming).await {
+            // A consequence is drawn from the state just before its cause.
+            if !draw(parts, &mut succession, &incoming).await? {
                 return Ok(());
             }
-            plain.push(incoming);
+            succession.absorb(incoming)?;
         }
-        succession.model().apply(&plain)?;
+        succession.save().await?;
     }
     Ok(())
 }
@@ -250,18 +273,23 @@ async fn next_or_stop(parts: &Parts, subscription: &mut Subscription) -> Option<
 }
 
 /// Draws a commit's consequences, again and again while the log is away; `false` when stopped meanwhile.
-async fn draw(parts: &Parts, succession: &Succession, incoming: &Incoming) -> bool {
-    let Ok(commit) = &incoming.commit else { return true };
+async fn draw(parts: &Parts, succession: &mut Succession, incoming: &Incoming) -> Result<bool, WatchError> {
+    let Ok(commit) = &incoming.commit else { return Ok(true) };
     if incoming.recorded.stream.kind.as_str() == Branch::KIND {
         parts.handlers.directory().wait_for(incoming.recorded.position).await;
     }
-    while let Err(error) = succession.consequences(commit, &branch_of(incoming)).await {
-        tracing::warn!(error = &error as &dyn std::error::Error, "a succession waits for the log");
+    loop {
+        match succession.consequences(commit, &branch_of(incoming)).await {
+            Ok(()) => return Ok(true),
+            Err(SuccessionError::Keeping(error)) => return Err(error),
+            Err(error) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "a succession waits for the log");
+            }
+        }
         tokio::select! {
             biased;
-            () = parts.stop.cancelled() => return false,
+            () = parts.stop.cancelled() => return Ok(false),
             () = tokio::time::sleep(parts.config.retry_delay()) => {}
         }
     }
-    true
 }

@@ -4,6 +4,8 @@
 //! successor, and a technician's time that was kept for a ticket is free when the ticket needs it no more. Each
 //! consequence is drawn before the fold's cursor passes its cause, so a crash in between repeats it, harmlessly.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use cuiban_command_handler::{HandleError, Handlers};
@@ -14,10 +16,12 @@ use cuiban_domain::text::Line;
 use cuiban_domain::ticket::{ReassignTicket, TicketCommand, TicketEvent};
 use cuiban_event_log::Position;
 use cuiban_event_schema::Commit;
-use cuiban_projector::{FIRST_TABLE, Key, Model, Projection, Row, StoreError, Unfoldable, View};
+use cuiban_projector::{FIRST_TABLE, Incoming, Key, Model, Projection, Row, StoreError, Unfoldable, View};
 use serde::{Deserialize, Serialize};
 
+use crate::WatchError;
 use crate::expediting::command_because_of;
+use crate::saving::Saving;
 
 /// The actor of what the succession asks for.
 const ACTOR: &str = "succession";
@@ -108,28 +112,53 @@ fn after(ticket: TicketId, owned: Option<Owned>, event: &TicketEvent) -> Option<
 /// Draws the consequences of commits, one at a time.
 pub struct Succession {
     handlers: Arc<Handlers>,
-    model: Model<Ownership>,
+    saving: Saving<Ownership>,
+    /// The tickets that were looked up since the last save, as the commits leave them that wait for the next.
+    ahead: HashMap<TicketId, Option<Owned>>,
 }
 
 impl Succession {
-    pub(crate) fn new(handlers: Arc<Handlers>, model: Model<Ownership>) -> Self {
-        Self { handlers, model }
+    pub(crate) fn new(handlers: Arc<Handlers>, saving: Saving<Ownership>) -> Self {
+        Self { handlers, saving, ahead: HashMap::new() }
     }
 
-    pub(crate) fn model(&self) -> &Model<Ownership> {
-        &self.model
+    /// The position up to which consequences were drawn and the fold is saved.
+    pub(crate) fn cursor(&self) -> Result<Position, StoreError> {
+        self.saving.model().cursor()
     }
 
-    /// What follows from a commit that the fold has not seen yet. An error means: again later.
+    /// Folds a commit whose consequences have been drawn.
+    pub(crate) fn absorb(&mut self, incoming: Incoming) -> Result<(), WatchError> {
+        if let Ok(commit) = &incoming.commit {
+            for event in &commit.events {
+                let Event::Ticket(event) = event else { break };
+                let Ok(ticket) = commit.envelope.stream_id.parse() else { break };
+                let owned = self.owned(ticket)?;
+                self.ahead.insert(ticket, after(ticket, owned, event));
+            }
+        }
+        self.saving.push(incoming);
+        Ok(())
+    }
+
+    /// Returns when everything absorbed is saved.
+    pub(crate) async fn save(&mut self) -> Result<(), WatchError> {
+        self.saving.save().await?;
+        self.ahead.clear();
+        Ok(())
+    }
+
+    /// What follows from a commit that was not absorbed yet. An answer that the log owes us is asked for again by who
+    /// called.
     pub(crate) async fn consequences(
-        &self,
+        &mut self,
         commit: &Commit,
         branch: &BranchId,
     ) -> Result<(), SuccessionError> {
         for event in &commit.events {
             match event {
                 Event::Branch(BranchEvent::StaffLeft { staff, successor }) => {
-                    for ticket in self.owned_by(branch, staff)? {
+                    for ticket in self.owned_by(branch, staff).await? {
                         self.pass_on(commit.envelope.commit_id, ticket, staff, successor).await?;
                     }
                 }
@@ -144,18 +173,30 @@ impl Succession {
         Ok(())
     }
 
-    fn owned_by(&self, branch: &BranchId, staff: &StaffId) -> Result<Vec<TicketId>, StoreError> {
-        self.model.read(|rows| {
-            let mut tickets = Vec::new();
-            for row in rows.walk::<Owned>(&Key::new()) {
-                let (_, owned) = row?;
-                let owns = [&owned.technician, &owned.handler].contains(&&Some(staff.clone()));
-                if owned.branch == *branch && owns {
-                    tickets.push(owned.ticket);
+    /// Who is in charge of a ticket, by all that was absorbed.
+    fn owned(&mut self, ticket: TicketId) -> Result<Option<Owned>, WatchError> {
+        match self.ahead.entry(ticket) {
+            Entry::Occupied(known) => Ok(known.get().clone()),
+            Entry::Vacant(place) => Ok(place.insert(self.saving.model().get(&key(ticket))?).clone()),
+        }
+    }
+
+    async fn owned_by(&mut self, branch: &BranchId, staff: &StaffId) -> Result<Vec<TicketId>, WatchError> {
+        self.save().await?;
+        let (branch, staff) = (branch.clone(), Some(staff.clone()));
+        let owned_by = move |model: &Model<Ownership>| {
+            model.read(|rows| {
+                let mut tickets = Vec::new();
+                for row in rows.walk::<Owned>(&Key::new()) {
+                    let (_, owned) = row?;
+                    if owned.branch == branch && [&owned.technician, &owned.handler].contains(&&staff) {
+                        tickets.push(owned.ticket);
+                    }
                 }
-            }
-            Ok(tickets)
-        })
+                Ok(tickets)
+            })
+        };
+        self.saving.ask(owned_by).await
     }
 
     /// Work given to somebody who had left, by a process that did not know it yet.
@@ -193,12 +234,12 @@ impl Succession {
     }
 
     async fn free_visit(
-        &self,
+        &mut self,
         cause: CommandId,
         ticket: TicketId,
         event: &TicketEvent,
     ) -> Result<(), SuccessionError> {
-        let Some(owned) = self.model.get::<Owned>(&key(ticket))? else { return Ok(()) };
+        let Some(owned) = self.owned(ticket)? else { return Ok(()) };
         let still_kept = after(ticket, Some(owned.clone()), event).is_some_and(|after| after.visit);
         let Owned { technician: Some(technician), visit: true, branch, .. } = owned else { return Ok(()) };
         if still_kept {
@@ -241,7 +282,7 @@ pub(crate) enum SuccessionError {
     #[error("ask for what follows")]
     Handle(#[from] HandleError),
     #[error("look up who is in charge")]
-    Store(#[from] StoreError),
+    Keeping(#[from] WatchError),
     #[error("write a command: {0}")]
     Constant(String),
 }

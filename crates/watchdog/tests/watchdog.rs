@@ -336,6 +336,29 @@ async fn r11_a_cancelled_tickets_visit_frees_the_technicians_time() {
     watchdog.stop().await;
 }
 
+#[tokio::test]
+async fn r6_r11_what_came_while_the_watchdog_was_down_is_drawn_from_step_by_step() {
+    let office = Office::open().await;
+    let from = office.clock.now() + TimeDelta::hours(1);
+    let visit = Some(VisitWindow { from, until: from + TimeDelta::hours(1) });
+    let (cancelled, left_behind) = (office.call().await, office.call().await);
+    office.obey(cancelled, DispatchTechnician { technician: staff("T1"), visit }).await;
+    office.obey(cancelled, CancelTicket { reason: Line::new("取消").unwrap() }).await;
+    office.obey(left_behind, DispatchTechnician { technician: staff("T1"), visit: None }).await;
+    office.branch(LeaveStaff { staff: staff("T1"), successor: staff("T2") }.into()).await;
+    let watchdog = office.watch("one");
+    let (mut freed, mut passed_on) = (false, false);
+    office
+        .until(|commit| {
+            freed |= commit.envelope.stream_kind == "schedule" && commit.envelope.revision == 2;
+            passed_on |= has(commit, |event| matches!(event, TicketEvent::TicketReassigned { .. }));
+            freed && passed_on
+        })
+        .await;
+    assert_eq!(office.handlers.known_ticket(left_behind).await.unwrap().technician, Some(staff("T2")));
+    watchdog.stop().await;
+}
+
 #[test]
 fn r61_a_notices_id_is_the_same_for_whoever_computes_it() {
     use cuiban_domain::sla::{Notice, Rung};
