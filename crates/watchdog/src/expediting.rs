@@ -108,19 +108,19 @@ impl Expediting {
         self.moves.extend(tickets.into_iter().map(|ticket| (ticket, reason)));
     }
 
-    /// Issues a slice of the notices that are due at `now`, in the order of their due instants.
+    /// Issues a slice of the notices that are due at `now`, in the order of their due instants. The tickets of the next
+    /// one are read meanwhile.
     pub async fn issue_due(&mut self, now: Instant) -> Issued {
-        let due = self.index.overdue(now, self.config.notices_in_flight_max);
+        let slice = self.config.notices_in_flight_max;
+        let mut due = self.index.overdue(now, slice.saturating_mul(2));
+        let next = due.split_off(slice.min(due.len()));
         let tickets = self.known(due.iter().map(|clock| clock.ticket)).await;
         // Polled in this order with their streams at hand, the appends reach the log in this order.
         let pairs = due.iter().zip(&tickets);
-        let mut under_way: FuturesOrdered<_> =
+        let under_way: FuturesOrdered<_> =
             pairs.map(|(due, ticket)| self.issue(*due, ticket.as_ref())).collect();
-        let mut results = Vec::with_capacity(due.len());
-        while let Some(result) = under_way.next().await {
-            results.push(result);
-        }
-        drop(under_way);
+        let known_next = self.known(next.iter().map(|clock| clock.ticket));
+        let (results, _) = futures::join!(under_way.collect::<Vec<_>>(), known_next);
         let mut issued = Issued::default();
         for (clock, result) in due.into_iter().zip(results) {
             let settled = match &result {
