@@ -2,7 +2,6 @@
 
 use serde::Serialize;
 
-use crate::BenchError;
 use crate::figure::{AnyError, failed};
 use crate::folding::build_all;
 use crate::machine::{forget_peak, peak_mib};
@@ -10,16 +9,18 @@ use crate::office::{FILLING_WRITERS, Office, contents};
 use crate::stopwatch::{per_second, timed_async};
 use crate::table::{Hear, Progress};
 use crate::watching::restarted;
+use crate::{BenchError, Spread};
 
-/// How many commands a second are measured with at each size.
+/// How many commands a second are measured with at each size, and how often.
 const COMMANDS: usize = 10_000;
+const COMMAND_ROUNDS: usize = 5;
 
 /// A system of so many tickets.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Stage {
     /// Tickets that have lived their whole lives.
     pub tickets: usize,
-    /// Durable commands a second by 128 writers on top of them.
+    /// Durable commands a second by 128 writers on top of them, the median of five rounds.
     pub commands_per_s: f64,
     /// Commits a second folded into all read models, from nothing.
     pub fold_commits_per_s: f64,
@@ -54,9 +55,13 @@ async fn stages(sizes: &[usize], progress: &Progress<'_>) -> Result<Vec<Stage>, 
         progress.said(&format!("{tickets} tickets"));
         office.lives(tickets.saturating_sub(lived)).await?;
         lived = lived.max(tickets);
-        let (took, registered) = timed_async(office.registrations(FILLING_WRITERS, COMMANDS)).await;
-        registered?;
-        let commands_per_s = per_second(COMMANDS, took);
+        let mut commands = Vec::new();
+        for _ in 0..COMMAND_ROUNDS {
+            let (took, registered) = timed_async(office.registrations(FILLING_WRITERS, COMMANDS)).await;
+            registered?;
+            commands.push(per_second(COMMANDS, took));
+        }
+        let commands_per_s = Spread::of(commands).median;
         let found = contents(office.log.as_ref()).await?;
         let models = folder.path().join("models");
         let tell = |at, of| progress.share("fold", at, of);
