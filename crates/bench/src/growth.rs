@@ -11,14 +11,14 @@ use crate::table::{Hear, Progress};
 use crate::watching::restarted;
 use crate::{BenchError, Spread};
 
-/// How many commands a second are measured with at each size, and how often.
-const COMMANDS: usize = 10_000;
+/// How many commands a second are measured with at each size, and how often. Few, as each leaves a ticket open.
+const COMMANDS: usize = 2_000;
 const COMMAND_ROUNDS: usize = 5;
 
 /// A system of so many tickets.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Stage {
-    /// Tickets that have lived their whole lives; the commands measured at each size leave 50,000 more open.
+    /// Tickets that have lived their whole lives; the commands measured at each size leave 10,000 more open.
     pub tickets: usize,
     /// Durable commands a second by 128 writers on top of them, the median of five rounds.
     pub commands_per_s: f64,

@@ -40,9 +40,9 @@ impl<P: Projection> Saving<P> {
         self.waiting.push(incoming);
     }
 
-    /// How many commits wait.
-    pub(crate) fn waiting(&self) -> usize {
-        self.waiting.len()
+    /// Whether more commits may come: what waits while something is being saved stays below this number.
+    pub(crate) fn has_room(&self, waiting_max: usize) -> bool {
+        self.under_way.is_none() || self.waiting.len() < waiting_max
     }
 
     /// Whether something is being saved.

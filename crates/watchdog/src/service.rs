@@ -144,7 +144,7 @@ async fn expedite_from(
         told.send_replace(status(&expediting, guard, caught_up));
         let next_due = expediting.index().next_due().filter(|_| caught_up && !failed);
         let wakes_at = next_due.map(|due_at| guard.clock_shows(due_at + JUST_AFTER));
-        let has_room = !saving.is_under_way() || saving.waiting() < parts.config.batch_commits_max;
+        let has_room = saving.has_room(parts.config.batch_commits_max);
         tokio::select! {
             biased;
             () = parts.stop.cancelled() => return Ok(()),

@@ -90,6 +90,11 @@ impl Office {
         self.handlers.ticket(ticket, &command.into(), &self.meta()).await.unwrap();
     }
 
+    fn visit_in_an_hour(&self) -> VisitWindow {
+        let from = self.clock.now() + TimeDelta::hours(1);
+        VisitWindow { from, until: from + TimeDelta::hours(1) }
+    }
+
     fn watch(&self, name: &str) -> Watchdog {
         let dir = self.dir.path().join(name);
         Watchdog::start(self.handlers.clone(), self.log.clone(), &dir, Config::default())
@@ -323,8 +328,7 @@ async fn r6_when_a_person_leaves_all_open_tickets_pass_to_the_successor() {
 #[tokio::test]
 async fn r11_a_cancelled_tickets_visit_frees_the_technicians_time() {
     let office = Office::open().await;
-    let from = office.clock.now() + TimeDelta::hours(1);
-    let visit = Some(VisitWindow { from, until: from + TimeDelta::hours(1) });
+    let visit = Some(office.visit_in_an_hour());
     let (first, second) = (office.call().await, office.call().await);
     office.obey(first, DispatchTechnician { technician: staff("T1"), visit }).await;
     let overlapping = TicketCommand::from(DispatchTechnician { technician: staff("T1"), visit });
@@ -339,8 +343,7 @@ async fn r11_a_cancelled_tickets_visit_frees_the_technicians_time() {
 #[tokio::test]
 async fn r6_r11_what_came_while_the_watchdog_was_down_is_drawn_from_step_by_step() {
     let office = Office::open().await;
-    let from = office.clock.now() + TimeDelta::hours(1);
-    let visit = Some(VisitWindow { from, until: from + TimeDelta::hours(1) });
+    let visit = Some(office.visit_in_an_hour());
     let (cancelled, left_behind) = (office.call().await, office.call().await);
     office.obey(cancelled, DispatchTechnician { technician: staff("T1"), visit }).await;
     office.obey(cancelled, CancelTicket { reason: Line::new("取消").unwrap() }).await;
