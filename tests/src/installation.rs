@@ -61,7 +61,7 @@ impl Broker {
             (NatsCluster::route_ports(), Vec::new(), <[Vec<String>; 3]>::default());
         for (from, routes) in routes.iter_mut().enumerate() {
             for (to, port) in ports.iter().enumerate().filter(|(to, _)| *to != from) {
-                let proxy = Proxy::to(SocketAddr::from(([127, 0, 0, 1], *port))).await?;
+                let proxy = Proxy::to(SocketAddr::from(([127, 0, 0, 1], port.number()))).await?;
                 routes.push(format!("nats://{}", proxy.address()));
                 wires.push(Route { from, to, proxy });
             }

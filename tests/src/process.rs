@@ -6,6 +6,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use cuiban_event_log_jetstream::test_server::Port;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStderr, Command};
 
@@ -33,19 +34,25 @@ pub struct Process {
     ready: &'static str,
     child: Option<Child>,
     url: String,
+    _port: Option<Port>,
 }
 
 impl Process {
-    /// Starts it; returns when it says that it is ready. With `--listen 127.0.0.1:0` among the arguments it keeps the
-    /// port of its first start when it is started again.
+    /// Starts it; returns when it says that it is ready. In the place of `127.0.0.1:0` among the arguments it gets a
+    /// port that stays its own when it is started again.
     pub async fn start(args: &[&str]) -> Result<Self> {
-        let args: Vec<OsString> = args.iter().map(OsString::from).collect();
+        let mut args: Vec<OsString> = args.iter().map(OsString::from).collect();
+        let port = args.iter_mut().find(|arg| *arg == "127.0.0.1:0").map(|listen| {
+            let port = Port::claim();
+            *listen = port.to_string().into();
+            port
+        });
         let ready = match args.get(1).and_then(|role| role.to_str()) {
             Some("watchdog") => "cuiban: watching",
             Some("notifier") => "cuiban: notifying",
             _ => "cuiban: http://",
         };
-        let mut process = Self { args, ready, child: None, url: String::new() };
+        let mut process = Self { args, ready, child: None, url: String::new(), _port: port };
         process.spawn().await?;
         Ok(process)
     }
@@ -113,7 +120,6 @@ impl Process {
         let line = said.await.context("the process is ready in time")??;
         if let Some(url) = line.strip_prefix("cuiban: ").filter(|url| url.starts_with("http")) {
             self.url = url.to_owned();
-            self.keep_port();
         }
         // Read on, so that the process never waits for a full pipe.
         tokio::spawn(async move {
@@ -136,13 +142,6 @@ impl Process {
         let mut child = command.spawn()?;
         let lines = BufReader::new(child.stderr.take().context("a pipe")?).lines();
         Ok((child, lines))
-    }
-
-    fn keep_port(&mut self) {
-        let address = self.url.trim_start_matches("http://").to_owned();
-        if let Some(place) = self.args.iter().position(|arg| arg == "--listen") {
-            self.args[place + 1] = address.into();
-        }
     }
 }
 

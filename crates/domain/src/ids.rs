@@ -144,4 +144,10 @@ mod tests {
             assert!(BranchId::new(text).is_err(), "{text:?}");
         }
     }
+
+    #[test]
+    fn an_actor_is_told_by_its_id() {
+        let actor = Actor::new("operator-1").unwrap();
+        assert_eq!((actor.to_string().as_str(), actor.as_str()), ("operator-1", "operator-1"));
+    }
 }

@@ -177,7 +177,8 @@ mod tests {
             ("010-12345678转801", "01012345678x801"),
             ("+1 415.555.2671 x12", "+14155552671x12"),
         ] {
-            assert_eq!(Phone::new(written).unwrap().as_str(), kept);
+            let phone = Phone::new(written).unwrap();
+            assert_eq!((phone.as_str(), phone.to_string().as_str()), (kept, kept));
         }
     }
 

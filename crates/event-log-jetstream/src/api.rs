@@ -19,12 +19,15 @@ use tokio::sync::watch;
 
 use crate::Config;
 use crate::config::millis;
+use crate::majority::Majority;
 use crate::subject::Subjects;
 
 /// The broker's code for "no message found".
 pub(crate) const NO_MESSAGE: u64 = 10037;
 /// The broker's code for "stream not found".
 pub(crate) const NO_STREAM: u64 = 10059;
+/// The broker's codes for "no leader" and "I am none, and know of none".
+const NO_LEADER: [u64; 2] = [10008, 10009];
 
 /// One connection and the stream that we use through it.
 #[derive(Clone, Debug)]
@@ -34,6 +37,7 @@ pub(crate) struct Broker {
     pub(crate) subjects: Subjects,
     /// Counts the connection's beginnings and ends.
     pub(crate) turns: watch::Receiver<u64>,
+    pub(crate) majority: Majority,
 }
 
 /// What the broker says no with.
@@ -73,6 +77,17 @@ impl CallError {
                     | RequestErrorKind::MaxPayloadExceeded
             ),
             Self::ConnectionLost | Self::Refused(_) | Self::Malformed(_) => false,
+        }
+    }
+
+    /// Whether nobody who leads has answered, though the connection stands.
+    pub(crate) fn is_of_nobody(&self) -> bool {
+        match self {
+            Self::NoAnswer(error) => {
+                matches!(error.kind(), RequestErrorKind::NoResponders | RequestErrorKind::TimedOut)
+            }
+            Self::Refused(refusal) => NO_LEADER.contains(&refusal.err_code),
+            Self::NotConnected | Self::ConnectionLost | Self::Malformed(_) => false,
         }
     }
 
@@ -195,12 +210,19 @@ impl Broker {
         }
     }
 
-    /// Asks the JetStream API.
+    /// Asks the JetStream API, whose leaders answer.
     pub(crate) async fn call<T: DeserializeOwned>(
         &self,
         verb: &str,
         request: &Value,
     ) -> Result<T, CallError> {
+        let asked = self.majority.asked();
+        let answer = self.ask(verb, request).await;
+        self.note(asked, &answer);
+        answer
+    }
+
+    async fn ask<T: DeserializeOwned>(&self, verb: &str, request: &Value) -> Result<T, CallError> {
         let payload = Bytes::from(request.to_string());
         let timeout = self.config.request_timeout();
         let answer = self.request(format!("$JS.API.{verb}"), None, payload, timeout).await?;
@@ -209,7 +231,18 @@ impl Broker {
 
     /// The stream's settings, state and time, from its leader.
     pub(crate) async fn stream_info(&self) -> Result<StreamInfo, CallError> {
-        self.call(&format!("STREAM.INFO.{}", self.config.stream), &json!({})).await
+        let asked = self.majority.asked();
+        let answer = self.ask_stream_info().await;
+        match &answer {
+            Ok(info) if info.is_of_the_leader() => self.majority.heard(),
+            answer => self.note(asked, answer),
+        }
+        answer
+    }
+
+    /// As [`Broker::stream_info`], where nothing is noted of the answer.
+    pub(crate) async fn ask_stream_info(&self) -> Result<StreamInfo, CallError> {
+        self.ask(&format!("STREAM.INFO.{}", self.config.stream), &json!({})).await
     }
 
     /// One message, from the stream's leader: `{"seq": n}`, `{"last_by_subj": s}` or

@@ -50,8 +50,14 @@ pub(crate) async fn append(broker: &Broker, append: Append) -> Result<Appended, 
     }
     let subject = broker.subjects.of_commit(&stream, &append.route);
     let timeout = millis(broker.config.append_ms_max);
+    let asked = broker.majority.asked();
     let answer = broker.request(subject, Some(headers), append.payload, timeout).await;
-    match answer.and_then(|answer| parse::<Acknowledgement>(&answer.payload)) {
+    let answer = answer.and_then(|answer| parse::<Acknowledgement>(&answer.payload));
+    match &answer {
+        Ok(stored) if !stored.duplicate => broker.majority.heard(),
+        answer => broker.note(asked, answer),
+    }
+    match answer {
         // The earlier message may have other bytes: another attempt at the command, decided at another time. Whoever
         // re-reads finds what is stored.
         Ok(stored) if stored.duplicate => Err(AppendError::Conflict { stream, actual: None }),

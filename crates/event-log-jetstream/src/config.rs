@@ -38,6 +38,8 @@ pub struct Config {
     pub reconnect_delay_ms_max: u32,
     /// How often a connection is probed; two missed answers end it.
     pub ping_ms: u32,
+    /// How long a server may answer for nobody who leads before the others are asked whether they do.
+    pub unheard_ms_max: u32,
     /// How many commits one batched direct get asks for.
     pub page_commits_max: u32,
     /// How many commits a subscription has asked the broker for at one time.
@@ -107,6 +109,7 @@ impl Default for Config {
             request_ms_max: 5_000,
             reconnect_delay_ms_max: 1_000,
             ping_ms: 5_000,
+            unheard_ms_max: 1_000,
             page_commits_max: 256,
             pull_commits_max: 512,
             subscription_commits_max: 512,

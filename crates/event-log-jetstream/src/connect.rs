@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event, ServerAddr};
+use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event, ReconnectToServer, ServerAddr};
 use serde_json::Value;
 use tokio::sync::watch;
 
 use crate::Config;
 use crate::api::{Broker, CallError, NO_STREAM, StreamInfo};
 use crate::config::millis;
+use crate::majority::Majority;
 use crate::settings::{self, Setting};
 use crate::subject::Subjects;
 
@@ -73,7 +74,8 @@ pub enum ConnectError {
 /// A connection with its stream.
 pub(crate) async fn connect(config: Config) -> Result<Broker, ConnectError> {
     let (counted, mut turns) = watch::channel(0);
-    let client = client(&config, counted).await?;
+    let majority = Majority::default();
+    let client = client(&config, counted, majority.clone()).await?;
     // The first beginning is told a little later; taken for a new one, it would cut the first requests short.
     let told = tokio::time::timeout(config.request_timeout(), turns.changed()).await;
     if !matches!(told, Ok(Ok(()))) {
@@ -83,7 +85,7 @@ pub(crate) async fn connect(config: Config) -> Result<Broker, ConnectError> {
     if version(&found) < Some(SERVER_VERSION_MIN) {
         return Err(ConnectError::TooOld { found });
     }
-    let broker = Broker { client, subjects: Subjects::new(&config.prefix), config, turns };
+    let broker = Broker { client, subjects: Subjects::new(&config.prefix), config, turns, majority };
     let stream = broker.config.stream.to_string();
     let info = match stream_info(&broker).await {
         Ok(info) => info,
@@ -99,8 +101,12 @@ pub(crate) async fn connect(config: Config) -> Result<Broker, ConnectError> {
 }
 
 /// Connects, trying again until the configured time is over.
-async fn client(config: &Config, turns: watch::Sender<u64>) -> Result<Client, ConnectError> {
-    let options = options(config, turns).await?;
+async fn client(
+    config: &Config,
+    turns: watch::Sender<u64>,
+    majority: Majority,
+) -> Result<Client, ConnectError> {
+    let options = kept_up(options(config).await?, config, turns, majority);
     let servers = config.servers_named();
     let waited = millis(config.connect_ms_max);
     let mut last = None;
@@ -130,7 +136,8 @@ fn is_hopeless(error: &async_nats::ConnectError) -> bool {
     matches!(error.kind(), ServerParse | Authentication | AuthorizationViolation | Tls)
 }
 
-async fn options(config: &Config, turns: watch::Sender<u64>) -> Result<ConnectOptions, ConnectError> {
+/// How any server is connected to.
+pub(crate) async fn options(config: &Config) -> Result<ConnectOptions, ConnectError> {
     let mut options = match &config.credentials_file {
         Some(file) => ConnectOptions::with_credentials_file(file).await.map_err(ConnectError::Credentials)?,
         None => match user_and_password(config) {
@@ -142,6 +149,16 @@ async fn options(config: &Config, turns: watch::Sender<u64>) -> Result<ConnectOp
     if let Some(file) = &config.root_certificates_file {
         options = options.add_root_certificates(file.clone());
     }
+    Ok(options.name("cuiban-event-log").connection_timeout(config.request_timeout()))
+}
+
+/// A connection that lasts: probed, begun again, and told of.
+fn kept_up(
+    options: ConnectOptions,
+    config: &Config,
+    turns: watch::Sender<u64>,
+    majority: Majority,
+) -> ConnectOptions {
     let delay_max = millis(config.reconnect_delay_ms_max);
     let turns = Arc::new(turns);
     let told = move |event| {
@@ -157,12 +174,14 @@ async fn options(config: &Config, turns: watch::Sender<u64>) -> Result<ConnectOp
             }
         }
     };
-    Ok(options
-        .name("cuiban-event-log")
-        .connection_timeout(config.request_timeout())
+    options
         .ping_interval(millis(config.ping_ms))
         .reconnect_delay_callback(move |attempt| reconnect_delay(attempt).min(delay_max))
-        .event_callback(told))
+        .reconnect_to_server_callback(move |_, _| {
+            let better = majority.take_better();
+            async move { better.map(|addr| ReconnectToServer { addr, delay: Some(Duration::ZERO) }) }
+        })
+        .event_callback(told)
 }
 
 /// From the first address that has them.

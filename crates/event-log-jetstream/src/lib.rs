@@ -3,7 +3,8 @@
 //! Appends go out as publishes that state what they expect of the whole stream; the broker is the judge.
 //! What a commit expected is stored with it, so a stream is read backwards along that chain, beginning at the
 //! leader where it matters. Each subscription is fed by an ordered consumer of our own making, which is thrown
-//! away and made anew, from the last delivered position, at the first sign of a gap or of silence.
+//! away and made anew, from the last delivered position, at the first sign of a gap or of silence. A server that is
+//! cut off from the others is left for one that is not.
 //!
 //! ```text
 //!  append ─► publish cuiban.log.<kind>.<id>.<branch>.<class>, expecting cuiban.log.<kind>.<id>.> at n ─► answer
@@ -21,6 +22,7 @@ mod connect;
 mod consumer;
 mod feeder;
 mod log;
+mod majority;
 mod read;
 mod settings;
 mod subject;

@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::NatsServer;
-use super::server::free_port;
+use super::{NatsServer, Port};
 use crate::Config;
 
 /// How long the servers may take until one leads, or until one that came back is as far as the others.
@@ -16,25 +15,26 @@ const SETTLE_MAX: Duration = Duration::from_secs(240);
 pub struct NatsCluster {
     /// The servers, each to be killed and restarted by itself.
     pub servers: Vec<NatsServer>,
+    _route_ports: [Port; 3],
 }
 
 impl NatsCluster {
     /// Starts three servers. Whoever connects waits until they have found each other.
     pub async fn start() -> Self {
         let route_ports = Self::route_ports();
-        let routes = route_ports.map(|port| format!("nats://127.0.0.1:{port}")).to_vec();
+        let routes = route_ports.each_ref().map(|port| format!("nats://{port}")).to_vec();
         Self::start_routed(route_ports, [routes.clone(), routes.clone(), routes], None).await
     }
 
     /// Free ports for the servers to reach each other on.
-    pub fn route_ports() -> [u16; 3] {
-        [free_port(), free_port(), free_port()]
+    pub fn route_ports() -> [Port; 3] {
+        [Port::claim(), Port::claim(), Port::claim()]
     }
 
     /// As [`NatsCluster::start`], where each server takes these routes to the others and no way around them, and has a
     /// disk of its own of this size.
     pub async fn start_routed(
-        route_ports: [u16; 3],
+        route_ports: [Port; 3],
         routes: [Vec<String>; 3],
         disk_bytes: Option<u64>,
     ) -> Self {
@@ -43,13 +43,13 @@ impl NatsCluster {
             // Clients and servers keep to the addresses they were given: some of them are proxies'. So what servers tell
             // each other of a third leads nowhere.
             let further = format!(
-                "server_name: test-{n}\ncluster {{ name: test, listen: \"127.0.0.1:{port}\", advertise: \"127.0.0.1:1\", \
+                "server_name: test-{n}\ncluster {{ name: test, listen: \"{port}\", advertise: \"127.0.0.1:1\", \
                  no_advertise: true, routes: [{}] }}",
                 routes.join(", ")
             );
             servers.push(NatsServer::start_on_disk(&further, disk_bytes).await);
         }
-        Self { servers }
+        Self { servers, _route_ports: route_ports }
     }
 
     /// A configuration for all three, with the stream on each.

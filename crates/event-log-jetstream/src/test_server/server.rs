@@ -1,6 +1,5 @@
 //! One server.
 
-use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -9,7 +8,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::SmallDisk;
+use super::{Port, SmallDisk};
 use crate::Config;
 
 /// How long a server may take until it answers: 2.15.1 restores a compressed stream in a time that grows with the stream
@@ -34,8 +33,8 @@ pub struct NatsServer {
     process: Option<Child>,
     disk: Option<SmallDisk>,
     folder: TempDir,
-    port: u16,
-    monitor_port: u16,
+    port: Port,
+    monitor: Port,
     further: String,
 }
 
@@ -55,9 +54,9 @@ impl NatsServer {
         for _ in 0..PORT_ATTEMPTS_MAX {
             let folder = tempfile::tempdir().expect("a temporary folder");
             let disk = disk_bytes.and_then(|bytes| SmallDisk::mount(&folder.path().join("store"), bytes));
-            let (port, monitor_port) = (free_port(), free_port());
+            let (port, monitor) = (Port::claim(), Port::claim());
             let further = further.to_owned();
-            let mut server = Self { process: None, disk, folder, port, monitor_port, further };
+            let mut server = Self { process: None, disk, folder, port, monitor, further };
             server.spawn();
             let answers = tokio::time::timeout(START_MAX, server.answers()).await;
             if answers
@@ -71,12 +70,12 @@ impl NatsServer {
 
     /// The address for clients.
     pub fn url(&self) -> String {
-        format!("nats://127.0.0.1:{}", self.port)
+        format!("nats://{}", self.port)
     }
 
     /// A configuration for this server.
     pub fn config(&self) -> Config {
-        Config { monitor: Some(format!("127.0.0.1:{}", self.monitor_port)), ..Config::at(self.url()) }
+        Config { monitor: Some(self.monitor.to_string()), ..Config::at(self.url()) }
     }
 
     /// Kills the server as `kill -9` does, and waits until it is gone.
@@ -113,7 +112,7 @@ impl NatsServer {
     /// Whether the server says that it serves and that its part of every stream is up to date.
     pub async fn is_healthy(&self) -> bool {
         let ask = async {
-            let mut connection = TcpStream::connect(("127.0.0.1", self.monitor_port)).await.ok()?;
+            let mut connection = TcpStream::connect(self.monitor.to_string()).await.ok()?;
             connection.write_all(b"GET /healthz HTTP/1.0\r\nHost: localhost\r\n\r\n").await.ok()?;
             let mut answer = String::new();
             connection.read_to_string(&mut answer).await.ok()?;
@@ -136,8 +135,8 @@ impl NatsServer {
         let settings = self.folder.path().join("server.conf");
         let store = self.folder.path().join("store");
         let text = format!(
-            "listen: 127.0.0.1:{}\nhttp: 127.0.0.1:{}\njetstream {{ store_dir: {store:?}, sync_interval: always }}\n{}\n",
-            self.port, self.monitor_port, self.further
+            "listen: {}\nhttp: {}\njetstream {{ store_dir: {store:?}, sync_interval: always }}\n{}\n",
+            self.port, self.monitor, self.further
         );
         std::fs::write(&settings, text).expect("the configuration file can be written");
         let mut command = match &self.disk {
@@ -155,7 +154,7 @@ impl NatsServer {
         let mut again = tokio::time::interval(Duration::from_millis(10));
         loop {
             again.tick().await;
-            if greets(self.port).await {
+            if greets(&self.port).await {
                 return true;
             }
             let ended = self.process.as_mut().is_none_or(|process| !matches!(process.try_wait(), Ok(None)));
@@ -179,19 +178,14 @@ impl Drop for NatsServer {
     }
 }
 
-async fn greets(port: u16) -> bool {
+async fn greets(port: &Port) -> bool {
     let greeting = async {
-        let mut connection = TcpStream::connect(("127.0.0.1", port)).await.ok()?;
+        let mut connection = TcpStream::connect(port.to_string()).await.ok()?;
         let mut greeting = [0; 4];
         connection.read_exact(&mut greeting).await.ok()?;
         Some(&greeting == b"INFO")
     };
     tokio::time::timeout(GREETING_MAX, greeting).await.ok().flatten().unwrap_or(false)
-}
-
-pub(crate) fn free_port() -> u16 {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
-    listener.local_addr().expect("the port's number").port()
 }
 
 fn signal(process: &Child, name: &str) {

@@ -1,0 +1,169 @@
+//! Leaving a server that stands and leads to nobody.
+//!
+//! A server that is cut off from the others keeps its clients' connections, can store nothing for them, and does not know
+//! who leads; whoever is connected to it would be without the log for as long as that lasts, though the others serve it.
+//! So it is noted when the stream's leader is heard, with a majority behind it, and when it is not. When it has not
+//! been heard for a while, the other servers are asked, each over a connection of its own, and the client turns to the first that
+//! leads to it. Not before: while a leader is being chosen, no server is better than ours.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_nats::ServerAddr;
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use tokio::sync::watch;
+
+use crate::api::{Broker, CallError};
+use crate::config::millis;
+use crate::connect::options;
+
+/// How long a server is asked, connecting included. Ours is asked as long, so that it is not left for being slow.
+const ASKED_MAX: Duration = Duration::from_secs(1);
+
+/// How often the servers are asked before it is left to the next request without an answer to begin again.
+const ROUNDS_MAX: u32 = 20;
+
+/// What is known of the way to the stream's majority. Clones are handles to the same.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Majority(Arc<Mutex<State>>);
+
+#[derive(Debug, Default)]
+struct State {
+    /// How often it has been heard.
+    heard: Heard,
+    is_searching: bool,
+    /// The server to turn to with the next connection.
+    better: Option<ServerAddr>,
+}
+
+/// How often the majority had been heard when something was asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Heard(u64);
+
+impl Majority {
+    /// Taken before something is asked: what is heard while the answer is out tells more than the answer's absence.
+    pub(crate) fn asked(&self) -> Heard {
+        self.state().heard
+    }
+
+    /// The majority has been heard.
+    pub(crate) fn heard(&self) {
+        self.state().heard.0 += 1;
+    }
+
+    /// What was asked has no answer. Answers whether the caller shall search for a better server: nothing has been heard
+    /// since, and nobody searches yet.
+    fn unheard(&self, asked: Heard) -> bool {
+        let mut state = self.state();
+        let begins = state.heard == asked && !state.is_searching;
+        state.is_searching |= begins;
+        begins
+    }
+
+    /// Where the next connection shall lead, asked for once.
+    pub(crate) fn take_better(&self) -> Option<ServerAddr> {
+        self.state().better.take()
+    }
+
+    /// What was asked of the server before does not count any more.
+    fn turn_to(&self, server: ServerAddr) {
+        self.heard();
+        self.state().better = Some(server);
+    }
+
+    fn end_search(&self) {
+        self.state().is_searching = false;
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Broker {
+    /// Notes an answer for which the stream's leader is needed. That there is one does not show that a majority stands behind
+    /// it; where there is none, and nothing else is heard, a better server is looked for.
+    pub(crate) fn note<T>(&self, asked: Heard, answer: &Result<T, CallError>) {
+        if answer.as_ref().is_err_and(CallError::is_of_nobody) && self.majority.unheard(asked) {
+            tokio::spawn(search(self.clone(), asked));
+        }
+    }
+}
+
+/// Asks the servers until ours leads to the majority again, or another does, and turns to that one.
+async fn search(broker: Broker, asked: Heard) {
+    tokio::time::sleep(millis(broker.config.unheard_ms_max)).await;
+    for _ in 0..ROUNDS_MAX {
+        // Whether it does is noted where it is asked.
+        let _ = tokio::time::timeout(ASKED_MAX, broker.stream_info()).await;
+        if broker.majority.asked() != asked {
+            break;
+        }
+        if let Some(server) = leading(&broker).await {
+            tracing::warn!(
+                server = server.host(),
+                port = server.port(),
+                "the server that we were connected to is cut off from the others; turning to another"
+            );
+            broker.majority.turn_to(server);
+            // It fails when the client is gone, and then nobody is connected.
+            let _ = broker.client.force_reconnect().await;
+            break;
+        }
+        tokio::time::sleep(millis(broker.config.retry_delay_ms)).await;
+    }
+    broker.majority.end_search();
+}
+
+/// The first server that says it leads to a majority.
+async fn leading(broker: &Broker) -> Option<ServerAddr> {
+    let servers = broker.client.server_pool().await.unwrap_or_default();
+    if servers.len() < 2 {
+        return None;
+    }
+    let asked = servers.into_iter().map(|server| async {
+        let leads = tokio::time::timeout(ASKED_MAX, leads(broker, server.addr.clone())).await;
+        leads.unwrap_or(false).then_some(server.addr)
+    });
+    let mut answers: FuturesUnordered<_> = asked.collect();
+    while let Some(answer) = answers.next().await {
+        if answer.is_some() {
+            return answer;
+        }
+    }
+    None
+}
+
+async fn leads(broker: &Broker, server: ServerAddr) -> bool {
+    let Ok(options) = options(&broker.config).await else { return false };
+    let Ok(client) = options.connect(server).await else { return false };
+    // Its beginnings and ends are nobody's concern; the sender lives as long as the question.
+    let (_counted, turns) = watch::channel(0);
+    let asked = Broker { client, turns, ..broker.clone() };
+    asked.ask_stream_info().await.is_ok_and(|info| info.is_of_the_leader())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_search_begins_when_nothing_is_heard() {
+        let majority = Majority::default();
+        let asked = majority.asked();
+        assert!(majority.unheard(asked));
+        assert!(!majority.unheard(asked), "somebody searches");
+        majority.end_search();
+        assert!(majority.unheard(asked), "unheard still");
+    }
+
+    #[test]
+    fn what_was_asked_before_the_majority_was_heard_does_not_count() {
+        let majority = Majority::default();
+        let asked = majority.asked();
+        majority.heard();
+        assert!(!majority.unheard(asked));
+        assert!(majority.unheard(majority.asked()));
+    }
+}
