@@ -24,6 +24,17 @@ fn days_of_b0(days: &[SpecialDay]) -> SetBranchHours {
     SetBranchHours { hours: BranchHours { days: days.to_vec(), ..BranchHours::default() } }
 }
 
+#[test]
+fn all_branches_are_listed_by_id_beside_the_company() {
+    let organisation = in_guangdong().organisation;
+    let named: Vec<_> =
+        organisation.branches().map(|(id, branch)| (id.as_str(), branch.name.clone())).collect();
+    let expected = [("B0", "总部服务中心"), ("B1", "柏林服务中心"), ("B2", "广州服务中心")]
+        .map(|(id, text)| (id, Some(name(text))));
+    assert_eq!(named, expected);
+    assert_eq!(organisation.company().calendar(), official_calendar());
+}
+
 fn in_guangdong() -> Office {
     let mut office = Office::new();
     let province = Some(name("广东"));

@@ -7,11 +7,12 @@ use cuiban_domain::people::Phone;
 use cuiban_domain::schedule::{Schedule, ScheduleCommand, ScheduleEvent};
 use cuiban_domain::sla::Span;
 use cuiban_domain::text::Name;
-use cuiban_domain::ticket::VisitWindow;
+use cuiban_domain::ticket::{Ticket, TicketCommand, TicketEvent, VisitWindow};
 use cuiban_domain::{Aggregate, Class, Rejection};
 use serde_json::json;
 
-use crate::office::branch;
+use crate::office::{Office, branch, staff};
+use crate::story::{at, given};
 use crate::words::*;
 
 fn route<A: Aggregate>(events: &[A::Event]) -> (Option<BranchId>, Class) {
@@ -37,6 +38,24 @@ fn a_commit_goes_to_the_branch_that_it_concerns() {
     assert_eq!(route::<Branch>(&[opened]), (b0(), Class::Policy));
     let listed = CompanyEvent::ProductsListed { products: Vec::new() };
     assert_eq!(route::<Company>(&[listed]), (None, Class::Policy));
+    let called = given([at("03-04 08:30", repair())]);
+    assert_eq!(route::<Ticket>(&called.history), (b0(), Class::Case));
+}
+
+#[test]
+fn later_commits_go_where_the_first_went() {
+    let office = Office::new();
+    let view = office.organisation.branch(&branch("B0")).unwrap();
+    let left = BranchEvent::StaffLeft { staff: staff("T1"), successor: staff("T2") };
+    assert_eq!(Aggregate::branch(view.branch, &[left]), Some(branch("B0")));
+    let called = given([at("03-04 08:30", repair())]);
+    assert_eq!(Aggregate::branch(&called.ticket, &[TicketEvent::WorkOrderArchived]), Some(branch("B0")));
+}
+
+#[test]
+fn r5_a_merging_looks_at_the_ticket_that_stays() {
+    assert_eq!(TicketCommand::from(merge(other_ticket_id())).related(), Some(other_ticket_id()));
+    assert_eq!(TicketCommand::from(close()).related(), None);
 }
 
 #[test]
@@ -47,8 +66,8 @@ fn a_class_is_a_segment_of_the_address() {
 
 #[test]
 fn only_a_registration_begins_a_stream_that_nobody_reads_before() {
-    assert!(cuiban_domain::ticket::Ticket::creates(&repair().into()));
-    assert!(!cuiban_domain::ticket::Ticket::creates(&respond().into()));
+    assert!(Ticket::creates(&repair().into()));
+    assert!(!Ticket::creates(&respond().into()));
     let release = ScheduleCommand::ReleaseVisit { ticket: ticket_id(), branch: branch("B0") };
     assert!(!Schedule::creates(&release));
 }
