@@ -4,9 +4,11 @@
 use std::time::Duration;
 
 use acceptance::{Broker, Wire};
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
-use cuiban_event_log::{Append, AppendError, Appended, EventLog, Expected, Route, StreamId, Token};
+use cuiban_event_log::{
+    Append, AppendError, Appended, EventLog, Expected, Filter, Position, Route, StreamId, Subscription, Token,
+};
 use cuiban_event_log_jetstream::test_server::NatsServer;
 use cuiban_event_log_jetstream::{Config, JetStreamLog};
 use uuid::Uuid;
@@ -16,24 +18,47 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_follower_cut_off_from_the_others_is_left() -> Result<()> {
-    is_left(|server, leader| server != leader).await
+    is_left(Wire::Cut, |server, leader| server != leader).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_leader_cut_off_from_the_others_is_left() -> Result<()> {
-    is_left(|server, leader| server == leader).await
+async fn a_follower_whose_others_have_fallen_silent_is_left() -> Result<()> {
+    is_left(Wire::Silent, |server, leader| server != leader).await
 }
 
-/// Cuts off a server that a log is connected to, and appends.
-async fn is_left(is_wanted: impl Fn(usize, usize) -> bool) -> Result<()> {
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_whose_others_have_fallen_silent_is_left() -> Result<()> {
+    is_left(Wire::Silent, |server, leader| server == leader).await
+}
+
+/// Cuts off a server that a log is connected to; appends, reads and hears as long as it is.
+async fn is_left(wire: Wire, is_wanted: impl Fn(usize, usize) -> bool) -> Result<()> {
     let broker = Broker::three().await?;
     let (log, server) = connected(&broker, is_wanted).await?;
-    appended(&log).await.context("before the cut")?;
-    broker.wire_server(server, Wire::Cut);
-    let appended = tokio::time::timeout(PATIENCE, until_appended(&log)).await;
-    appended.context("no other server was turned to")?;
+    let mut all = log.subscribe(Filter::everything(), Position::START).await?;
+    let before = within(until_appended(&log)).await.context("the servers do not come up")?;
+    heard(&mut all, before.position).await?;
+    broker.wire_server(server, wire);
+    let again = within(until_appended(&log)).await.context("no other server was turned to")?;
     ensure!(server_of(&log)? != server, "the one that is cut off can store nothing");
+    heard(&mut all, again.position).await.context("what is stored while the server is cut off")?;
     Ok(())
+}
+
+async fn heard(subscription: &mut Subscription, position: Position) -> Result<()> {
+    let heard = async {
+        while let Some(commit) = subscription.next().await {
+            if commit?.position == position {
+                return Ok(());
+            }
+        }
+        bail!("the subscription ended")
+    };
+    within(heard).await.context("it is not heard")?
+}
+
+async fn within<T>(future: impl Future<Output = T>) -> Result<T> {
+    Ok(tokio::time::timeout(PATIENCE, future).await?)
 }
 
 /// A log connected to a server that is wanted, given its number and the leader's.
@@ -61,10 +86,13 @@ fn server_of(log: &JetStreamLog) -> Result<usize> {
     Ok(number.parse()?)
 }
 
-async fn until_appended(log: &JetStreamLog) {
+async fn until_appended(log: &JetStreamLog) -> Appended {
     let mut again = tokio::time::interval(Duration::from_millis(50));
-    while appended(log).await.is_err() {
+    loop {
         again.tick().await;
+        if let Ok(appended) = appended(log).await {
+            return appended;
+        }
     }
 }
 

@@ -12,6 +12,8 @@ use async_nats::{Client, HeaderMap, Message, Request};
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use cuiban_event_log::{BoxError, LogError};
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -20,12 +22,15 @@ use tokio::sync::watch;
 use crate::Config;
 use crate::config::millis;
 use crate::majority::Majority;
+use crate::read::Replicas;
 use crate::subject::Subjects;
 
 /// The broker's code for "no message found".
 pub(crate) const NO_MESSAGE: u64 = 10037;
 /// The broker's code for "stream not found".
 pub(crate) const NO_STREAM: u64 = 10059;
+/// How long an answer may take before the question is asked again.
+const ASKED_AGAIN_AFTER: Duration = Duration::from_secs(1);
 /// The broker's codes for "no leader" and "I am none, and know of none".
 const NO_LEADER: [u64; 2] = [10008, 10009];
 
@@ -38,6 +43,7 @@ pub(crate) struct Broker {
     /// Counts the connection's beginnings and ends.
     pub(crate) turns: watch::Receiver<u64>,
     pub(crate) majority: Majority,
+    pub(crate) replicas: Replicas,
 }
 
 /// What the broker says no with.
@@ -146,8 +152,13 @@ impl StreamInfo {
     /// Whether whoever told this was still the leader when it did. A server that is cut off goes on taking itself for
     /// one for ten seconds, and does not know what the others have stored since.
     pub(crate) fn is_of_the_leader(&self) -> bool {
+        self.is_of_a_leader_that_heard_within(LEASE)
+    }
+
+    /// Whether whoever told this leads, and has heard of a majority so lately.
+    pub(crate) fn is_of_a_leader_that_heard_within(&self, lately: Duration) -> bool {
         let replicas = self.cluster.as_ref().map_or(&[][..], |cluster| &cluster.replicas);
-        let recent = |replica: &&Replica| (1..LEASE.as_nanos()).contains(&replica.active.into());
+        let recent = |replica: &&Replica| (1..lately.as_nanos()).contains(&replica.active.into());
         let majority_but_itself = replicas.len().div_ceil(2);
         replicas.iter().filter(recent).count() >= majority_but_itself
     }
@@ -222,11 +233,24 @@ impl Broker {
         answer
     }
 
+    /// Asks again every second, so that a question that went to a server that is gone is not waited for as long as a slow
+    /// answer is; the first answer counts. What is asked changes nothing, or nothing the second time.
     async fn ask<T: DeserializeOwned>(&self, verb: &str, request: &Value) -> Result<T, CallError> {
         let payload = Bytes::from(request.to_string());
-        let timeout = self.config.request_timeout();
-        let answer = self.request(format!("$JS.API.{verb}"), None, payload, timeout).await?;
-        parse(&answer.payload)
+        let ask = || {
+            let timeout = self.config.request_timeout();
+            self.request(format!("$JS.API.{verb}"), None, payload.clone(), timeout)
+        };
+        let mut again = tokio::time::interval(ASKED_AGAIN_AFTER);
+        let mut asked = FuturesUnordered::new();
+        let answer = loop {
+            tokio::select! {
+                biased;
+                Some(answer) = asked.next() => break answer,
+                _ = again.tick() => asked.push(ask()),
+            }
+        };
+        parse(&answer?.payload)
     }
 
     /// The stream's settings, state and time, from its leader.
@@ -235,6 +259,7 @@ impl Broker {
         let answer = self.ask_stream_info().await;
         match &answer {
             Ok(info) if info.is_of_the_leader() => self.majority.heard(),
+            Ok(_) => self.miss(asked),
             answer => self.note(asked, answer),
         }
         answer

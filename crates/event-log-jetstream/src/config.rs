@@ -114,7 +114,7 @@ impl Default for Config {
             pull_commits_max: 512,
             subscription_commits_max: 512,
             heartbeat_ms: 1_000,
-            silence_check_ms: 2_000,
+            silence_check_ms: 1_000,
             retry_delay_ms: 250,
             consumer_idle_ms_max: 60_000,
         }

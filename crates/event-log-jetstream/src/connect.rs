@@ -11,6 +11,7 @@ use crate::Config;
 use crate::api::{Broker, CallError, NO_STREAM, StreamInfo};
 use crate::config::millis;
 use crate::majority::Majority;
+use crate::read::Replicas;
 use crate::settings::{self, Setting};
 use crate::subject::Subjects;
 
@@ -85,7 +86,14 @@ pub(crate) async fn connect(config: Config) -> Result<Broker, ConnectError> {
     if version(&found) < Some(SERVER_VERSION_MIN) {
         return Err(ConnectError::TooOld { found });
     }
-    let broker = Broker { client, subjects: Subjects::new(&config.prefix), config, turns, majority };
+    let broker = Broker {
+        client,
+        subjects: Subjects::new(&config.prefix),
+        config,
+        turns,
+        majority,
+        replicas: Replicas::default(),
+    };
     let stream = broker.config.stream.to_string();
     let info = match stream_info(&broker).await {
         Ok(info) => info,

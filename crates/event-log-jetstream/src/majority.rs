@@ -21,6 +21,13 @@ use crate::connect::options;
 /// How long a server is asked, connecting included. Ours is asked as long, so that it is not left for being slow.
 const ASKED_MAX: Duration = Duration::from_secs(1);
 
+/// How lately a leader has to have heard of a majority to be turned to: followers are heard of every second, and one that
+/// was cut off when ours fell silent has not heard of them for longer than this when it is asked.
+const HEARD_LATELY: Duration = Duration::from_millis(1_500);
+
+/// The pause before a leader that has not told of a majority is asked again.
+const ASKED_AGAIN_AFTER: Duration = Duration::from_millis(10);
+
 /// How often the servers are asked before it is left to the next request without an answer to begin again.
 const ROUNDS_MAX: u32 = 20;
 
@@ -83,9 +90,16 @@ impl Majority {
 
 impl Broker {
     /// Notes an answer for which the stream's leader is needed. That there is one does not show that a majority stands behind
-    /// it; where there is none, and nothing else is heard, a better server is looked for.
+    /// it; where nobody who leads has answered, the majority is missed.
     pub(crate) fn note<T>(&self, asked: Heard, answer: &Result<T, CallError>) {
-        if answer.as_ref().is_err_and(CallError::is_of_nobody) && self.majority.unheard(asked) {
+        if answer.as_ref().is_err_and(CallError::is_of_nobody) {
+            self.miss(asked);
+        }
+    }
+
+    /// The majority was not heard where it should have been: a better server is looked for, unless it has been heard since.
+    pub(crate) fn miss(&self, asked: Heard) {
+        if self.majority.unheard(asked) {
             tokio::spawn(search(self.clone(), asked));
         }
     }
@@ -95,12 +109,18 @@ impl Broker {
 async fn search(broker: Broker, asked: Heard) {
     tokio::time::sleep(millis(broker.config.unheard_ms_max)).await;
     for _ in 0..ROUNDS_MAX {
-        // Whether it does is noted where it is asked.
-        let _ = tokio::time::timeout(ASKED_MAX, broker.stream_info()).await;
+        let ours = tokio::time::timeout(ASKED_MAX, async {
+            // Whether ours does is noted where it is asked.
+            while broker.majority.asked() == asked {
+                let _ = broker.stream_info().await;
+                tokio::time::sleep(ASKED_AGAIN_AFTER).await;
+            }
+        });
+        let (_, other) = futures::join!(ours, leading(&broker));
         if broker.majority.asked() != asked {
             break;
         }
-        if let Some(server) = leading(&broker).await {
+        if let Some(server) = other {
             tracing::warn!(
                 server = server.host(),
                 port = server.port(),
@@ -141,7 +161,13 @@ async fn leads(broker: &Broker, server: ServerAddr) -> bool {
     // Its beginnings and ends are nobody's concern; the sender lives as long as the question.
     let (_counted, turns) = watch::channel(0);
     let asked = Broker { client, turns, ..broker.clone() };
-    asked.ask_stream_info().await.is_ok_and(|info| info.is_of_the_leader())
+    while let Ok(info) = asked.ask_stream_info().await {
+        if info.is_of_a_leader_that_heard_within(HEARD_LATELY) {
+            return true;
+        }
+        tokio::time::sleep(ASKED_AGAIN_AFTER).await;
+    }
+    false
 }
 
 #[cfg(test)]

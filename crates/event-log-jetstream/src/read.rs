@@ -9,6 +9,8 @@
 //! Only the end of the chain needs the stream's leader: what comes before a commit never changes, and any replica
 //! that has it tells the truth.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use async_nats::{HeaderMap, Message};
@@ -32,10 +34,30 @@ const LINKS_PER_LOOK: usize = 16;
 /// A commit in so many messages, or more often: then it is.
 const DENSE_SPAN: u64 = 512 * LINKS_PER_LOOK as u64;
 
+/// How long a replica may take before the leader is asked.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(1);
+/// How many questions go to the leader after a replica has not answered.
+const SHUNNED_FOR: u32 = 256;
+
 /// How often a leader is asked whether it is one. A follower that it hears of while it answers is told as never heard of.
 const ASKED_MAX: usize = 5;
 /// The pause in between.
 const ASKED_AGAIN_AFTER: Duration = Duration::from_millis(10);
+
+/// Whether replicas are asked at present. Clones are handles to the same.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Replicas(Arc<AtomicU32>);
+
+impl Replicas {
+    /// Counts a question, and says whether it is not for them.
+    fn are_shunned(&self) -> bool {
+        self.0.try_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok()
+    }
+
+    fn shun(&self) {
+        self.0.store(SHUNNED_FOR, Ordering::Relaxed);
+    }
+}
 
 /// A commit, and the sequence of the one before it in its stream: 0 for the first, `None` if it does not say.
 struct Link {
@@ -76,7 +98,7 @@ pub(crate) async fn stream(
             let here = newest_first[newest_first.len() - 1].position.raw();
             let is_dense = looked_at - here <= DENSE_SPAN;
             looked_at = here;
-            if (previous.is_none() || is_dense)
+            if (previous.is_none() || (is_dense && !broker.replicas.are_shunned()))
                 && let Some(rest) = rest_forward(broker, &subject, after, here, previous).await?
             {
                 newest_first.extend(rest.into_iter().rev());
@@ -156,10 +178,18 @@ async fn page(broker: &Broker, subject: &str, from: u64) -> Result<Vec<RecordedC
     }
 }
 
-/// One message from whichever replica answers.
+/// One message from whichever replica answers, or from the leader when none does soon: the broker hands such a question to
+/// one of them, be it one that has fallen silent.
 async fn from_any(broker: &Broker, which: &Value) -> Result<Option<Link>, LogError> {
+    if broker.replicas.are_shunned() {
+        return from_leader(broker, which).await;
+    }
     let request = Bytes::from(which.to_string());
-    let answer = broker.request(broker.direct_get(), None, request, broker.config.request_timeout()).await;
+    let answer = broker.request(broker.direct_get(), None, request, broker.config.request_timeout());
+    let Ok(answer) = tokio::time::timeout(ANSWERED_WITHIN, answer).await else {
+        broker.replicas.shun();
+        return from_leader(broker, which).await;
+    };
     let message = answer.map_err(|error| error.attempting(ATTEMPTED))?;
     match status(&message) {
         None => direct(&broker.subjects, message).map(Some),
@@ -252,6 +282,14 @@ fn damaged(attempted: &'static str, sequence: u64, detail: &str) -> LogError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn replicas_are_asked_again_after_a_while() {
+        let replicas = Replicas::default();
+        assert!(!replicas.are_shunned());
+        replicas.clone().shun();
+        assert!((0..SHUNNED_FOR).all(|_| replicas.are_shunned()) && !replicas.are_shunned());
+    }
 
     #[test]
     fn the_sequence_before_is_read_from_headers_as_they_are_stored() {
