@@ -200,7 +200,9 @@ async fn at(rounds: u32, connections: usize, what: &str) -> Result<Figure, AnyEr
 
 /// An hour of whole lives at a steady rate: how much more memory is held at its end than when the caches were filled.
 pub(crate) async fn soak(progress: &Progress<'_>) -> Result<Figure, BenchError> {
-    let what = format!("an hour of {SOAK_A_SECOND} commands a second over HTTP, growth of memory");
+    let what = format!(
+        "an hour of {SOAK_A_SECOND} commands a second over HTTP, growth of memory in its second half"
+    );
     soaked(&what, progress).await.map_err(failed(&what))
 }
 

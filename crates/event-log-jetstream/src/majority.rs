@@ -2,14 +2,14 @@
 //!
 //! A server that is cut off from the others keeps its clients' connections, can store nothing for them, and does not know
 //! who leads; whoever is connected to it would be without the log for as long as that lasts, though the others serve it.
-//! So it is noted when the stream's leader is heard, with a majority behind it, and when it is not. When it has not
-//! been heard for a while, the other servers are asked, each over a connection of its own, and the client turns to the first that
-//! leads to it. Not before: while a leader is being chosen, no server is better than ours.
+//! So it is noted when the stream's leader is heard, with a majority behind it, and when it is missed. When it has been
+//! missed for a while, the servers are asked, each over a connection of its own, and if ours is not among those that lead to it,
+//! the client turns to the first that is. While a leader is being chosen, none is: then no server is better than ours.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use async_nats::ServerAddr;
+use async_nats::{Server, ServerAddr};
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use tokio::sync::watch;
@@ -26,10 +26,10 @@ const ASKED_MAX: Duration = Duration::from_secs(1);
 const HEARD_LATELY: Duration = Duration::from_millis(1_500);
 
 /// The pause before a leader that has not told of a majority is asked again.
-const ASKED_AGAIN_AFTER: Duration = Duration::from_millis(10);
+const ASKED_AGAIN_AFTER: Duration = Duration::from_millis(100);
 
 /// How often the servers are asked before it is left to the next request without an answer to begin again.
-const ROUNDS_MAX: u32 = 20;
+const ROUNDS_MAX: u32 = 10;
 
 /// What is known of the way to the stream's majority. Clones are handles to the same.
 #[derive(Clone, Debug, Default)]
@@ -105,10 +105,12 @@ impl Broker {
     }
 }
 
-/// Asks the servers until ours leads to the majority again, or another does, and turns to that one.
+/// Asks the servers, if there are others than ours, until ours leads to the majority again, or turns to another that does.
 async fn search(broker: Broker, asked: Heard) {
     tokio::time::sleep(millis(broker.config.unheard_ms_max)).await;
-    for _ in 0..ROUNDS_MAX {
+    let servers = broker.client.server_pool().await.unwrap_or_default();
+    let rounds = if servers.len() > 1 { ROUNDS_MAX } else { 0 };
+    for _ in 0..rounds {
         let ours = tokio::time::timeout(ASKED_MAX, async {
             // Whether ours does is noted where it is asked.
             while broker.majority.asked() == asked {
@@ -116,7 +118,7 @@ async fn search(broker: Broker, asked: Heard) {
                 tokio::time::sleep(ASKED_AGAIN_AFTER).await;
             }
         });
-        let (_, other) = futures::join!(ours, leading(&broker));
+        let (_, other) = futures::join!(ours, leading(&broker, &servers));
         if broker.majority.asked() != asked {
             break;
         }
@@ -137,14 +139,10 @@ async fn search(broker: Broker, asked: Heard) {
 }
 
 /// The first server that says it leads to a majority.
-async fn leading(broker: &Broker) -> Option<ServerAddr> {
-    let servers = broker.client.server_pool().await.unwrap_or_default();
-    if servers.len() < 2 {
-        return None;
-    }
-    let asked = servers.into_iter().map(|server| async {
+async fn leading(broker: &Broker, servers: &[Server]) -> Option<ServerAddr> {
+    let asked = servers.iter().map(|server| async {
         let leads = tokio::time::timeout(ASKED_MAX, leads(broker, server.addr.clone())).await;
-        leads.unwrap_or(false).then_some(server.addr)
+        leads.unwrap_or(false).then(|| server.addr.clone())
     });
     let mut answers: FuturesUnordered<_> = asked.collect();
     while let Some(answer) = answers.next().await {
