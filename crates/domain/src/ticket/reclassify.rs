@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::aggregate::Context;
 use crate::organisation::BranchView;
 use crate::rejection::Rejection;
-use crate::sla::{Clock, ClockKind, ClockState};
+use crate::sla::{Clock, ClockKind};
 use crate::text::Line;
 use crate::ticket::clocks::{ClockChange, check_order};
 use crate::ticket::{Area, DeadlineReason, ServiceBasis, Stage, Ticket, TicketEvent, TicketKind, Urgency};
@@ -91,10 +91,8 @@ impl Ticket {
         match visit_clock {
             Some(clock) if !after.needs_visit => change.cancel(clock, at),
             _ if !after.needs_visit || after.stage >= Stage::Arrived => {}
-            // Owed all the while, as it turns out: the clock counts from its first start (R31).
-            Some(clock) if clock.state == ClockState::Cancelled => {
-                change.start(ClockKind::Dispatch, clock.started_at)?;
-            }
+            // Owed all the while, as it turns out: a clock that was cancelled counts from its first start (R31).
+            Some(clock) => change.start(ClockKind::Dispatch, clock.started_at)?,
             // It was a repair from the call on (R31); what else makes a visit owed does so from now on.
             None if becomes_repair => change.start(ClockKind::Dispatch, self.cycle_began_at.unwrap_or(at))?,
             None if restarted || !self.needs_visit => change.start(ClockKind::Dispatch, at)?,

@@ -1,8 +1,8 @@
 //! Correcting kind, urgency and area, and limits that change: R4, R10, R11, R31, R32, R35, R36.
 
 use cuiban_domain::Rejection;
-use cuiban_domain::organisation::{District, ListDistricts};
-use cuiban_domain::sla::ClockState;
+use cuiban_domain::organisation::{District, ListDistricts, SetPolicy};
+use cuiban_domain::sla::{ClockKind, ClockState, Policy};
 use cuiban_domain::ticket::{
     Area, CorrectServiceBasis, DeadlineReason, ReclassifyTicket, RegisterTicket, ServiceBasis, TicketEvent,
     TicketKind, Urgency,
@@ -161,17 +161,40 @@ fn r36_another_kind_moves_the_response_limit_and_its_visit_at_once() {
         .due(Dispatch, "03-04 16:00");
 }
 
-#[test]
-fn r35_a_limit_that_only_the_new_urgency_has_begins_with_the_correction() {
-    let mut office = Office::new();
+/// Only an urgent ticket has a limit for the visit; which clocks start again is policy's.
+fn only_the_urgent_are_visited_in_time(restart_on_reopen: &[ClockKind]) -> Office {
     let mut urgent = rule(Dispatch, "2h", Working);
     urgent.urgency = Some(Urgency::Urgent);
-    office.company(cuiban_domain::organisation::SetPolicy {
-        policy: cuiban_domain::sla::Policy { limits: vec![urgent], ..Default::default() },
+    let restart_on_reopen = restart_on_reopen.to_vec();
+    let mut office = Office::new();
+    office.company(SetPolicy {
+        policy: Policy { limits: vec![urgent], restart_on_reopen, ..Policy::default() },
     });
-    let story = given_in(office, [at("03-04 09:00", repair())]);
+    office
+}
+
+#[test]
+fn r35_a_limit_that_only_the_new_urgency_has_begins_with_the_correction() {
+    let story = given_in(only_the_urgent_are_visited_in_time(&[]), [at("03-04 09:00", repair())]);
     assert!(story.ticket.clocks.is_empty());
     story.and([at("03-04 10:00", urgency(Urgency::Urgent))]).due(Dispatch, "03-04 12:00");
+}
+
+#[test]
+fn r39_in_a_reopened_ticket_such_a_limit_begins_where_policy_starts_the_clock_again() {
+    let reopened = |restart_on_reopen: &[ClockKind]| {
+        let office = only_the_urgent_are_visited_in_time(restart_on_reopen);
+        given_in(office, [at("03-04 09:00", repair()), at("03-04 09:10", respond())])
+            .and([
+                at("03-04 09:15", dispatch("T1")),
+                at("03-04 09:20", arrive()),
+                at("03-04 09:22", fix(true)),
+            ])
+            .and([at("03-04 09:30", reopen())])
+            .and([at("03-04 10:00", urgency(Urgency::Urgent))])
+    };
+    assert!(reopened(&[]).ticket.clocks.is_empty());
+    reopened(&[Dispatch]).due(Dispatch, "03-04 12:00");
 }
 
 #[test]
