@@ -42,7 +42,9 @@ pub(crate) struct Broker {
     pub(crate) subjects: Subjects,
     /// Counts the connection's beginnings and ends.
     pub(crate) turns: watch::Receiver<u64>,
+    /// Whether the stream's majority is heard through this connection.
     pub(crate) majority: Majority,
+    /// Whether replicas are asked, or the leader alone.
     pub(crate) replicas: Replicas,
 }
 
