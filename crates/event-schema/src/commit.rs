@@ -101,13 +101,16 @@ pub fn decode(bytes: &[u8]) -> Result<Commit, DecodeError> {
         _ => {}
     }
     let mut record = upcast::upcast(record);
-    let events = std::mem::take(&mut record.events);
+    let wire_events = std::mem::take(&mut record.events);
     let envelope = envelope(record).map_err(DecodeError::Invalid)?;
-    let events = events.into_iter().enumerate().map(|(index, event)| {
+    // Not collected: that would keep the larger allocation of the events on the wire, four times what one needs.
+    let mut events = Vec::with_capacity(wire_events.len());
+    for (index, event) in wire_events.into_iter().enumerate() {
         let event = event.event.ok_or(DecodeError::UnknownEvent { index })?;
-        table::from_wire(event).map_err(|error| DecodeError::Invalid(format!("event {index}, {error}")))
-    });
-    Ok(Commit { envelope, events: events.collect::<Result<_, _>>()? })
+        let event = table::from_wire(event);
+        events.push(event.map_err(|error| DecodeError::Invalid(format!("event {index}, {error}")))?);
+    }
+    Ok(Commit { envelope, events })
 }
 
 /// The hash by which a stream's next commit names this one.
