@@ -103,7 +103,7 @@ pub fn decode(bytes: &[u8]) -> Result<Commit, DecodeError> {
     let mut record = upcast::upcast(record);
     let wire_events = std::mem::take(&mut record.events);
     let envelope = envelope(record).map_err(DecodeError::Invalid)?;
-    // Not collected: that would keep the larger allocation of the events on the wire, four times what one needs.
+    // Not collected: that would keep the allocation of the events on the wire, which has room for six where one is needed.
     let mut events = Vec::with_capacity(wire_events.len());
     for (index, event) in wire_events.into_iter().enumerate() {
         let event = event.event.ok_or(DecodeError::UnknownEvent { index })?;

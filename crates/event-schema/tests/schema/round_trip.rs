@@ -46,6 +46,14 @@ fn all_events_of_a_commit_keep_their_order() {
 }
 
 #[test]
+fn a_decoded_commit_keeps_no_more_room_than_its_events_take() {
+    for sample in samples().into_values() {
+        let events = decode(&encode(&envelope(), &[sample.full])).unwrap().events;
+        assert_eq!(events.capacity(), events.len());
+    }
+}
+
+#[test]
 fn an_envelope_comes_back_with_and_without_what_it_may_lack() {
     for envelope in [envelope(), first_envelope()] {
         let bytes = encode(&envelope, &[]);
