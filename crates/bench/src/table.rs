@@ -147,7 +147,7 @@ const ROWS: [Row; 29] = [
         b.on_broker(|nats| folding::on_jetstream(b.rounds, Models::All, 10_000, nats))
     }),
     row("rebuild", Needs::Seconds, |b| b.one(rebuilding::rebuild(b.rounds, 50_000, &b.progress))),
-    row("rebuild-1m", Needs::Minutes, |b| b.one(rebuilding::rebuild(1, 1_000_000, &b.progress))),
+    row("rebuild-1m", Needs::Minutes, |b| b.one(rebuilding::rebuild(b.rounds, 1_000_000, &b.progress))),
     row("lag-100k", Needs::Seconds, |b| b.one(watching::lag(b.rounds, 100_000, &b.progress))),
     row("lag-1m", Needs::Minutes, |b| b.one(watching::lag(b.rounds, 1_000_000, &b.progress))),
     row("mass-breach-10k", Needs::Seconds, |b| {

@@ -712,16 +712,42 @@ impl Data {
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Default)]
+#[derive(Debug, PartialEq, Default)]
 pub(crate) struct Leaf {
     pub(crate) keys: Vec<IVec>,
     pub(crate) values: Vec<IVec>,
 }
 
-#[derive(Clone, Debug, PartialEq, Default)]
+// cuiban: a node is cloned to be given an entry more; without the room for
+// it, that moves both of its lists again, and doubles them.
+impl Clone for Leaf {
+    fn clone(&self) -> Leaf {
+        Leaf {
+            keys: with_room(&self.keys),
+            values: with_room(&self.values),
+        }
+    }
+}
+
+#[derive(Debug, PartialEq, Default)]
 pub(crate) struct Index {
     pub(crate) keys: Vec<IVec>,
     pub(crate) pointers: Vec<PageId>,
+}
+
+impl Clone for Index {
+    fn clone(&self) -> Index {
+        Index {
+            keys: with_room(&self.keys),
+            pointers: with_room(&self.pointers),
+        }
+    }
+}
+
+fn with_room<T: Clone>(entries: &[T]) -> Vec<T> {
+    let mut cloned = Vec::with_capacity(entries.len() + 1);
+    cloned.extend_from_slice(entries);
+    cloned
 }
 
 #[cfg(feature = "lock_free_delays")]
@@ -758,4 +784,17 @@ fn merge_uneven_nodes() {
     };
 
     left.receive_merge(&right);
+}
+
+// cuiban: holds what was changed in `Clone`.
+#[test]
+fn a_node_that_is_given_an_entry_keeps_no_spare_room() {
+    let mut node = Node::default();
+    for key in 0..16_u8 {
+        node = node.clone();
+        node.set_leaf(IVec::from(&[key]), IVec::default());
+        let leaf = node.data.leaf_ref().unwrap();
+        assert_eq!(leaf.keys.capacity(), leaf.keys.len());
+        assert_eq!(leaf.values.capacity(), leaf.values.len());
+    }
 }
