@@ -6,7 +6,9 @@
 //!        └── the store was replaced, or refused ──┴── the log failed (wait, longer each time)
 //! ```
 
+use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::Duration;
 
 use cuiban_event_log::{Batch, EventLog, Filter, LogError, Position, RecordedCommit, Subscription};
@@ -20,12 +22,15 @@ use crate::projection::{Incoming, Projection};
 use crate::store::{Store, StoreError, panic_text};
 use crate::{Config, Progress};
 
+/// Some successive commits, decoded once for all models.
+pub(crate) type Slice = Arc<[Incoming]>;
+
 /// A model as the one that follows the log sees it.
 pub(crate) trait Fed: Send + Sync + 'static {
     fn name(&self) -> &'static str;
     fn verify(&self) -> Result<(), StoreError>;
     fn cursor(&self) -> Result<Position, StoreError>;
-    fn apply(&self, incoming: &[Incoming]) -> Result<Applied, StoreError>;
+    fn apply(&self, slices: &mut dyn Iterator<Item = Slice>) -> Result<Applied, StoreError>;
     fn set_caught_up(&self) -> Result<(), StoreError>;
     fn retry_parked(&self) -> Result<(), StoreError>;
     fn standing(&self) -> Result<Standing, StoreError>;
@@ -54,8 +59,8 @@ impl<P: Projection> Fed for Model<P> {
         Self::cursor(self)
     }
 
-    fn apply(&self, incoming: &[Incoming]) -> Result<Applied, StoreError> {
-        Self::apply(self, incoming)
+    fn apply(&self, slices: &mut dyn Iterator<Item = Slice>) -> Result<Applied, StoreError> {
+        self.apply_slices(slices)
     }
 
     fn set_caught_up(&self) -> Result<(), StoreError> {
@@ -271,8 +276,10 @@ async fn folded(folding: &mut Option<Folding>) -> Result<Folded, Interrupted> {
 
 /// From so many commits on, several threads are worth their while.
 const PARALLEL_COMMITS_MIN: usize = 256;
-/// The most threads that decode.
-const DECODING_THREADS_MAX: usize = 4;
+/// So many commits are decoded, then folded by all models while they are at hand.
+const SLICE_COMMITS: usize = 256;
+/// The most slices that wait for a model that is slower than the decoding.
+const SLICES_WAITING_MAX: usize = 4;
 
 fn apply_to_all(
     models: &[Box<dyn Fed>],
@@ -280,36 +287,49 @@ fn apply_to_all(
     caught_up: bool,
 ) -> Result<(), StoreError> {
     if commits.len() < PARALLEL_COMMITS_MIN {
-        let incoming: Vec<Incoming> = commits.into_iter().map(Incoming::decode).collect();
-        return models.iter().try_for_each(|model| apply(model.as_ref(), &incoming, caught_up));
+        let slice: Slice = commits.into_iter().map(Incoming::decode).collect();
+        models.iter().try_for_each(|model| apply(model.as_ref(), std::iter::once(slice.clone())))?;
+    } else {
+        apply_side_by_side(models, commits)?;
     }
-    let incoming = decode_in_parallel(&commits)?;
+    if caught_up { models.iter().try_for_each(|model| model.set_caught_up()) } else { Ok(()) }
+}
+
+/// Each model on a thread of its own, a few slices behind the decoding.
+fn apply_side_by_side(models: &[Box<dyn Fed>], commits: Vec<RecordedCommit>) -> Result<(), StoreError> {
     std::thread::scope(|scope| {
-        let incoming = &incoming;
-        let applying: Vec<_> = models
-            .iter()
-            .map(|model| scope.spawn(move || apply(model.as_ref(), incoming, caught_up)))
-            .collect();
+        let lanes = models.iter().map(|model| {
+            let (lane, slices) = sync_channel(SLICES_WAITING_MAX);
+            (lane, scope.spawn(move || apply(model.as_ref(), slices.into_iter())))
+        });
+        let (lanes, applying): (Vec<_>, Vec<_>) = lanes.unzip();
+        decode_into(&lanes, commits);
+        drop(lanes);
         // All are waited for, whatever becomes of one.
         let results: Vec<_> = applying.into_iter().map(|one| one.join().unwrap_or_else(panicked)).collect();
         results.into_iter().collect()
     })
 }
 
-fn decode_in_parallel(commits: &[RecordedCommit]) -> Result<Vec<Incoming>, StoreError> {
-    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(DECODING_THREADS_MAX);
-    let slice = commits.len().div_ceil(threads).max(1);
-    std::thread::scope(|scope| {
-        let decode =
-            |slice: &[RecordedCommit]| slice.iter().cloned().map(Incoming::decode).collect::<Vec<_>>();
-        let decoding: Vec<_> =
-            commits.chunks(slice).map(|slice| scope.spawn(move || decode(slice))).collect();
-        let mut incoming = Vec::with_capacity(commits.len());
-        for one in decoding {
-            incoming.extend(one.join().or_else(panicked)?);
+fn decode_into(lanes: &[SyncSender<Slice>], commits: Vec<RecordedCommit>) {
+    // Let go of here, where they were made, when no model has them any more.
+    let mut in_use = VecDeque::new();
+    let mut commits = commits.into_iter();
+    loop {
+        let slice: Slice = commits.by_ref().take(SLICE_COMMITS).map(Incoming::decode).collect();
+        if slice.is_empty() {
+            return;
         }
-        Ok(incoming)
-    })
+        for lane in lanes {
+            // A model that failed hears no more; the others go on.
+            let _ = lane.send(slice.clone());
+        }
+        in_use.push_back(slice);
+        // One is being folded, and one was taken while the last was put.
+        if in_use.len() > SLICES_WAITING_MAX + 2 {
+            in_use.pop_front();
+        }
+    }
 }
 
 /// A panic that nothing of ours expects: the rows are as they were, and the same is tried again.
@@ -319,10 +339,60 @@ fn panicked<T>(panic: Box<dyn std::any::Any + Send>) -> Result<T, StoreError> {
     Err(StoreError::Replaced)
 }
 
-fn apply(model: &dyn Fed, incoming: &[Incoming], caught_up: bool) -> Result<(), StoreError> {
-    let applied = model.apply(incoming)?;
+fn apply(model: &dyn Fed, mut slices: impl Iterator<Item = Slice>) -> Result<(), StoreError> {
+    let applied = model.apply(&mut slices)?;
     if applied.parked > 0 {
         tracing::warn!(model = model.name(), applied.parked, "commits were set aside");
     }
-    if caught_up { model.set_caught_up() } else { Ok(()) }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use cuiban_event_log::{Route, StreamId, StreamVersion, Token};
+
+    use super::*;
+    use crate::scope::Scope;
+    use crate::store::{MemoryDisk, StorePlace};
+    use crate::{OpenClocks, StoreConfig, Timelines};
+
+    /// Successive commits that no build can read: each is set aside.
+    fn unreadable(count: u64) -> Vec<RecordedCommit> {
+        let token = |text| Token::new(text).unwrap();
+        let commit = |position| RecordedCommit {
+            position: Position::from_raw(position),
+            stream: StreamId { kind: token("ticket"), id: token("one") },
+            version: StreamVersion::from_raw(position),
+            route: Route { branch: token("_"), class: token("case") },
+            payload: b"nothing".as_slice().into(),
+        };
+        (1..=count).map(commit).collect()
+    }
+
+    #[test]
+    fn every_slice_reaches_every_model_that_has_not_failed() {
+        let place = StorePlace::Memory(MemoryDisk::default(), "models".to_owned());
+        let store = Store::open_with(place, StoreConfig::default()).unwrap();
+        let sound = Model::open(&store, OpenClocks).unwrap();
+        // It refuses what it is fed for as long as its cursor is not asked for.
+        let failing = Model::attach(&store, Timelines, Scope::everything());
+        let models: Vec<Box<dyn Fed>> = vec![Box::new(failing), Box::new(sound)];
+        let count = 9 * SLICE_COMMITS as u64 + 1;
+        let stand = |model: &dyn Fed| {
+            let standing = model.standing().unwrap();
+            (standing.position.raw(), standing.parked, standing.serving_version.is_some())
+        };
+
+        let applied = apply_to_all(&models, unreadable(count), true);
+        assert!(matches!(applied, Err(StoreError::Replaced)), "{applied:?}");
+        assert_eq!(stand(models[0].as_ref()), (0, 0, false));
+        assert_eq!(stand(models[1].as_ref()), (count, count, false), "all of it, but not yet to be asked");
+
+        models[0].verify().unwrap();
+        models[0].cursor().unwrap();
+        apply_to_all(&models, unreadable(count), true).unwrap();
+        for model in &models {
+            assert_eq!(stand(model.as_ref()), (count, count, true), "{}", model.name());
+        }
+    }
 }

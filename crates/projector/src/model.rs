@@ -117,6 +117,14 @@ impl<P: Projection> Model<P> {
     /// Refuses with [`StoreError::Replaced`] when the rows were lost since [`Self::cursor`] was last asked: what
     /// follows from there on would leave a gap.
     pub fn apply(&self, incoming: &[Incoming]) -> Result<Applied, StoreError> {
+        self.apply_slices(std::iter::once(incoming))
+    }
+
+    /// As [`Self::apply`], for commits that come a slice at a time: all of them are one batch.
+    pub(crate) fn apply_slices<S: AsRef<[Incoming]>>(
+        &self,
+        slices: impl IntoIterator<Item = S>,
+    ) -> Result<Applied, StoreError> {
         self.with(|attached| {
             if attached.generation() != self.inner.fed_generation.load(Ordering::Acquire) {
                 return Err(StoreError::Replaced);
@@ -124,13 +132,15 @@ impl<P: Projection> Model<P> {
             let mut writer = lock(attached);
             let mut batch = Batch::new(&attached.tree, std::mem::take(&mut writer.parked));
             let mut cursor = Position::from_raw(writer.meta.cursor);
-            for commit in incoming {
-                if commit.recorded.position <= cursor {
-                    batch.applied.skipped += 1;
-                    continue;
+            for slice in slices {
+                for commit in slice.as_ref() {
+                    if commit.recorded.position <= cursor {
+                        batch.applied.skipped += 1;
+                        continue;
+                    }
+                    batch.take(&self.inner, commit)?;
+                    cursor = commit.recorded.position;
                 }
-                batch.take(&self.inner, commit)?;
-                cursor = commit.recorded.position;
             }
             let applied = batch.applied;
             batch.write(&mut writer, cursor)?;

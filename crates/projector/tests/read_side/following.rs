@@ -11,8 +11,8 @@ use cuiban_event_log::{
     RecordedCommit, StreamId, StreamVersion, Subscription,
 };
 use cuiban_projector::{
-    Config, FIRST_TABLE, Key, Model, OpenClocks, Projector, ReadError, Row, Runner, Store, StoreError,
-    TicketRow,
+    Config, FIRST_TABLE, Key, Model, Notices, OpenClocks, Projection, Projector, RawRow, ReadError, Row,
+    Runner, Store, StoreError, TicketRow, Tickets, Timelines,
 };
 use serde::{Deserialize, Serialize};
 
@@ -31,12 +31,13 @@ fn config() -> Config {
     }
 }
 
-/// A log that cannot be subscribed to at first, and whose subscriptions break after a few commits.
+/// A log that cannot be subscribed to at first, and whose subscriptions break after some commits, which come at once.
 #[derive(Debug)]
 struct Flaky {
     log: MemoryLog,
     refusals: AtomicUsize,
     breaks: AtomicUsize,
+    commits_before_break: usize,
 }
 
 fn take_one(count: &AtomicUsize) -> bool {
@@ -69,8 +70,9 @@ impl EventLog for Flaky {
         if !take_one(&self.breaks) {
             return self.log.subscribe(filter, after).await;
         }
-        let (deliveries, received) = tokio::sync::mpsc::channel(64);
-        for commit in self.log.commits_after(after).into_iter().take(13) {
+        let commits = self.log.commits_after(after);
+        let (deliveries, received) = tokio::sync::mpsc::channel(commits.len() + 1);
+        for commit in commits.into_iter().take(self.commits_before_break) {
             deliveries.send(Ok(Delivery::Commit(commit))).await.unwrap();
         }
         deliveries.send(Err(away("follow"))).await.unwrap();
@@ -90,7 +92,12 @@ impl EventLog for Flaky {
 async fn a_runner_survives_a_log_that_comes_and_goes() {
     let history = History::drawn(61, 200).await;
     let incoming = decode(&history.commits());
-    let log = Flaky { log: history.log.clone(), refusals: AtomicUsize::new(4), breaks: AtomicUsize::new(5) };
+    let log = Flaky {
+        log: history.log.clone(),
+        refusals: AtomicUsize::new(4),
+        breaks: AtomicUsize::new(5),
+        commits_before_break: 13,
+    };
     let bench = bench();
     let model = Model::open(&bench.store, OpenClocks).unwrap();
     let runner = Runner::start(Arc::new(log), Filter::everything(), &bench.store, model, config());
@@ -99,6 +106,36 @@ async fn a_runner_survives_a_log_that_comes_and_goes() {
     assert_eq!((seen.position, seen.head), (incoming.last().unwrap().recorded.position, seen.position));
     assert!(runner.model().dump().unwrap() == rows_after(OpenClocks, &incoming, 1000, 1));
     runner.stop().await;
+}
+
+#[tokio::test]
+async fn a_large_batch_gives_the_rows_that_one_commit_after_the_other_gives() {
+    let history = History::drawn(68, 900).await;
+    let incoming = decode(&history.commits());
+    assert!(incoming.len() > 550, "more than a batch of several slices: {}", incoming.len());
+    let log = Flaky {
+        log: history.log.clone(),
+        refusals: AtomicUsize::new(0),
+        breaks: AtomicUsize::new(1),
+        commits_before_break: usize::MAX,
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let config = Config { batch_commits_max: 550, ..config() };
+    let projector = Projector::start(Arc::new(log), dir.path(), Filter::everything(), config).await.unwrap();
+    projector.progress().wait_for(|one| one.caught_up).await.unwrap();
+    assert!(projector.models().parked().unwrap().is_empty());
+    projector.stop().await;
+    let store = Store::open_with(dir.path(), small()).unwrap();
+    assert!(rows_in(&store, Tickets) == rows_after(Tickets, &incoming, 1, 1));
+    assert!(rows_in(&store, Timelines) == rows_after(Timelines, &incoming, 1, 1));
+    assert!(rows_in(&store, Notices) == rows_after(Notices, &incoming, 1, 1));
+    assert!(rows_in(&store, OpenClocks) == rows_after(OpenClocks, &incoming, 1, 1));
+}
+
+fn rows_in<P: Projection>(store: &Store, projection: P) -> Vec<RawRow> {
+    let rows = Model::open(store, projection).unwrap().dump().unwrap();
+    assert!(!rows.is_empty());
+    rows
 }
 
 /// Reads an open clock as something that it is not.
@@ -220,6 +257,7 @@ async fn before_it_has_caught_up_a_projector_answers_nothing_rather_than_half() 
         log: history.log.clone(),
         refusals: AtomicUsize::new(usize::MAX),
         breaks: AtomicUsize::new(0),
+        commits_before_break: 0,
     };
     let projector =
         Projector::start(Arc::new(log), &dir.path().join("models"), Filter::everything(), config())
