@@ -25,7 +25,7 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            notices_in_flight_max: 32,
+            notices_in_flight_max: 24,
             moves_in_flight_max: 256,
             batch_commits_max: 1024,
             settle_ms: 5_000,
