@@ -274,9 +274,8 @@ async fn folded(folding: &mut Option<Folding>) -> Result<Folded, Interrupted> {
     Ok(folded)
 }
 
-/// From so many commits on, several threads are worth their while.
-const PARALLEL_COMMITS_MIN: usize = 256;
-/// So many commits are decoded, then folded by all models while they are at hand.
+/// So many commits are decoded, then folded by all models while they are at hand. More of them are worth several
+/// threads.
 const SLICE_COMMITS: usize = 256;
 /// The most slices that wait for a model that is slower than the decoding.
 const SLICES_WAITING_MAX: usize = 4;
@@ -286,7 +285,7 @@ fn apply_to_all(
     commits: Vec<RecordedCommit>,
     caught_up: bool,
 ) -> Result<(), StoreError> {
-    if commits.len() < PARALLEL_COMMITS_MIN {
+    if commits.len() <= SLICE_COMMITS {
         let slice: Slice = commits.into_iter().map(Incoming::decode).collect();
         models.iter().try_for_each(|model| apply(model.as_ref(), std::iter::once(slice.clone())))?;
     } else {
