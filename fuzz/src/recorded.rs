@@ -53,7 +53,7 @@ pub fn fold(commit: &Commit) {
                     organisation.apply_branch(&id, event, happened, commit.envelope.revision);
                 }
             }
-            Event::Schedule(_) | Event::Numbering(_) | Event::Alert(_) => {}
+            Event::Schedule(_) | Event::Numbering(_) | Event::Alert(_) | Event::SteppedOver(_) => {}
         }
     }
     for (id, _) in organisation.branches() {

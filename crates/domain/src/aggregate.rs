@@ -8,6 +8,7 @@ use crate::numbering::NumberingEvent;
 use crate::organisation::{BranchEvent, CompanyEvent, Organisation};
 use crate::rejection::Rejection;
 use crate::schedule::ScheduleEvent;
+use crate::step_over::StepOverEvent;
 use crate::ticket::{Ticket, TicketEvent};
 
 /// A point in time, kept to the microsecond.
@@ -110,7 +111,7 @@ impl Class {
 
 macro_rules! events {
     ($($variant:ident($event:ty),)+) => {
-        /// Any event of any aggregate, as the log's readers meet it.
+        /// Any event of any aggregate, or of any stream, as the log's readers meet it.
         #[derive(Clone, Debug, PartialEq)]
         #[expect(missing_docs, reason = "each variant is documented at its aggregate")]
         pub enum Event { $($variant($event)),+ }
@@ -142,4 +143,5 @@ events! {
     Schedule(ScheduleEvent),
     Numbering(NumberingEvent),
     Alert(AlertEvent),
+    SteppedOver(StepOverEvent),
 }

@@ -10,6 +10,7 @@
 //!             ├── schedule ─────────┤   a technician's visits, so that none overlap
 //!             ├── numbering ────────┤   blocks of ticket numbers
 //!             └── alert ────────────┘   what was pushed to whom, and how it went
+//!  any stream  step_over                    an unreadable commit that an operator passes over
 //!  values      ids, text, people, sla (limits, clocks), working_time (上班时间)
 //! ```
 //!
@@ -25,6 +26,7 @@ pub mod people;
 pub mod rejection;
 pub mod schedule;
 pub mod sla;
+pub mod step_over;
 pub mod text;
 pub mod ticket;
 pub mod working_time;

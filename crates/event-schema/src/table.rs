@@ -7,6 +7,7 @@ use cuiban_domain::alert::AlertEvent;
 use cuiban_domain::numbering::NumberingEvent;
 use cuiban_domain::organisation::{BranchEvent, CompanyEvent};
 use cuiban_domain::schedule::ScheduleEvent;
+use cuiban_domain::step_over::StepOverEvent;
 use cuiban_domain::ticket::TicketEvent;
 
 use crate::proto::{self, event::Event as Oneof};
@@ -105,4 +106,5 @@ table! {
     }
     Numbering: NumberingEvent { NumbersReserved { first, count } }
     Alert: AlertEvent { AlertAttempted { branch, channel, attempt, outcome } }
+    SteppedOver: StepOverEvent { CommitSteppedOver { position, sha256, reason } }
 }

@@ -121,6 +121,18 @@ macro_rules! as_is {
 }
 as_is!(bool, u32, u64, i32, String);
 
+impl Value for [u8; 32] {
+    type Present = Vec<u8>;
+    fn to_present(&self) -> Vec<u8> {
+        self.to_vec()
+    }
+    fn from_present(present: Vec<u8>) -> Result<Self, WireError> {
+        Self::try_from(present)
+            .map_err(|bytes| WireError(format!("{} bytes where a hash has 32", bytes.len())))
+    }
+}
+field!(scalar [u8; 32]);
+
 macro_rules! as_text {
     ($($type:ty),+) => { $(impl Value for $type {
         type Present = String;

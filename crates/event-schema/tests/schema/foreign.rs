@@ -96,6 +96,16 @@ fn a_word_that_no_vocabulary_has_is_named() {
 }
 
 #[test]
+fn a_hash_that_is_not_one_is_named() {
+    for length in [0, 31, 33] {
+        let (sha256, reason) = (vec![7; length], "损坏".to_owned());
+        let stepped_over = proto::CommitSteppedOver { position: 1, sha256, reason };
+        let stepped_over = proto::event::Event::CommitSteppedOver(stepped_over);
+        invalid(|record| record.events[0].event = Some(stepped_over), "CommitSteppedOver.sha256");
+    }
+}
+
+#[test]
 fn a_commit_that_is_cut_off_is_never_taken_for_the_whole() {
     for sample in samples().into_values() {
         let bytes = sample.bytes();

@@ -8,6 +8,7 @@ use cuiban_domain::organisation::{BranchEvent, BranchHours, CompanyEvent, Distri
 use cuiban_domain::people::Role;
 use cuiban_domain::schedule::ScheduleEvent;
 use cuiban_domain::sla::{ClockKind, LadderStep, Limit, LimitRule, Measure, Policy, Rung};
+use cuiban_domain::step_over::StepOverEvent;
 use cuiban_domain::ticket::{Area, CustomerLevel, TicketKind, Urgency, VisitWindow};
 use cuiban_domain::working_time::{Calendar, Hours, Layer, SpecialDay, Weekly};
 
@@ -98,7 +99,13 @@ fn the_rest() -> Vec<Sample> {
     let reserved = ScheduleEvent::VisitReserved { ticket, branch: branch.clone(), visit };
     let released = ScheduleEvent::VisitReleased { ticket, branch: branch.clone() };
     let numbers = NumberingEvent::NumbersReserved { first: 1_000_001, count: 100 };
+    let passed_over = |position, reason| StepOverEvent::CommitSteppedOver {
+        position,
+        sha256: std::array::from_fn(|index| u8::try_from(index).unwrap() ^ 0xa5),
+        reason: line(reason),
+    };
     vec![
+        Sample::new(passed_over(u64::MAX, "写入者有错，已核对原件"), passed_over(1, "损坏")),
         Sample::new(reserved.clone(), reserved),
         Sample::new(released.clone(), released),
         Sample::new(numbers.clone(), numbers),

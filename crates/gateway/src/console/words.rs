@@ -190,6 +190,7 @@ pub(super) fn event(name: &str) -> Option<Words> {
         "breach_ended" => words("逾期后完成", "done late"),
         "expedite_notice_issued" => words("催办单", "expedite notice"),
         "expedite_notice_superseded" => words("催办作废", "notice superseded"),
+        "commit_stepped_over" => words("跳过无法读取的提交", "unreadable commit stepped over"),
         _ => return None,
     })
 }
@@ -234,4 +235,5 @@ pub(super) const FIELDS: &[(&str, Words)] = &[
     ("addressee", words("催办对象", "to")),
     ("informed", words("抄送", "informed")),
     ("cycle", words("轮次", "cycle")),
+    ("position", words("位置", "position")),
 ];
