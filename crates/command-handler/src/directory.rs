@@ -1,14 +1,21 @@
 //! Company and branches, folded in memory and followed: what every decision looks things up in.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use cuiban_domain::ids::BranchId;
 use cuiban_domain::organisation::{Branch, Company, Organisation};
 use cuiban_domain::{Aggregate, Event};
-use cuiban_event_log::{EventLog, Filter, LogError, Pattern, Position, RecordedCommit, Subscription, Token};
+use cuiban_event_log::{
+    EventLog, Filter, LogError, Pattern, Position, RecordedCommit, StreamId, Subscription, Token,
+};
+use cuiban_event_schema::Commit;
 use tokio::sync::Notify;
 use tokio_util::sync::{CancellationToken, DropGuard};
+
+use crate::UnreadableCommit;
+use crate::unreadable::Pending;
 
 /// A handle to the folded organisation. Clones share it.
 #[derive(Clone, Debug)]
@@ -29,6 +36,8 @@ struct Folded {
 #[derive(Clone, Debug, Default)]
 struct Known {
     organisation: Arc<Organisation>,
+    /// The streams in which folding stands at an unreadable commit: what they said before holds (R52).
+    pending: Arc<BTreeMap<StreamId, Pending>>,
     applied: Position,
 }
 
@@ -60,6 +69,12 @@ impl Directory {
     /// The organisation as known now.
     pub fn organisation(&self) -> Arc<Organisation> {
         self.folded.known().organisation
+    }
+
+    /// The commits of company and branches that this build cannot read. Until they are stepped over, decisions use what
+    /// their streams said before.
+    pub fn unreadable(&self) -> Vec<UnreadableCommit> {
+        self.folded.known().pending.values().map(|pending| pending.first.clone()).collect()
     }
 
     /// Returns when everything up to `position` is folded.
@@ -137,18 +152,19 @@ async fn subscribe_again(log: &dyn EventLog, folded: &Folded, retry_delay: Durat
 impl Folded {
     /// Folds what is new: commits that are told again would take the organisation back to what it was.
     fn apply(&self, commits: &[RecordedCommit]) {
-        let Known { organisation, mut applied } = self.known();
-        let mut next = Organisation::clone(&organisation);
+        let Known { organisation, pending, mut applied } = self.known();
+        let mut next = Next { organisation: (*organisation).clone(), pending: (*pending).clone() };
         let before = applied;
         for recorded in commits {
             if recorded.position > applied {
-                fold(&mut next, recorded);
+                next.fold(recorded);
                 applied = recorded.position;
             }
         }
         if applied > before {
-            let organisation = Arc::new(next);
-            *self.known.write().unwrap_or_else(PoisonError::into_inner) = Known { organisation, applied };
+            let (organisation, pending) = (Arc::new(next.organisation), Arc::new(next.pending));
+            let known = Known { organisation, pending, applied };
+            *self.known.write().unwrap_or_else(PoisonError::into_inner) = known;
             self.moved.notify_waiters();
         }
     }
@@ -158,26 +174,52 @@ impl Folded {
     }
 }
 
-/// What cannot be read leaves the last good version in force (R52), and is said.
-fn fold(organisation: &mut Organisation, recorded: &RecordedCommit) {
-    let commit = match cuiban_event_schema::decode(&recorded.payload) {
-        Ok(commit) => commit,
-        Err(error) => {
-            let error = &error as &dyn std::error::Error;
-            tracing::error!(error, position = %recorded.position, "a commit of the organisation cannot be read");
-            return;
+/// The organisation as it is being folded.
+struct Next {
+    organisation: Organisation,
+    pending: BTreeMap<StreamId, Pending>,
+}
+
+impl Next {
+    /// What cannot be read leaves what its stream said before in force (R52), and is said.
+    fn fold(&mut self, recorded: &RecordedCommit) {
+        let stream = &recorded.stream;
+        let decoded = cuiban_event_schema::decode(&recorded.payload);
+        let (readable, pending) = match (self.pending.remove(stream), decoded) {
+            (None, Ok(commit)) => (vec![commit], None),
+            (None, Err(error)) => (Vec::new(), Some(Pending::new(recorded.clone(), Arc::new(error)))),
+            (Some(pending), decoded) => pending.push(recorded.clone(), decoded),
+        };
+        readable.iter().for_each(|commit| self.apply(stream, commit));
+        let is_readable = pending.is_none();
+        if let Some(pending) = pending {
+            let error = pending.first.reason.as_ref() as &dyn std::error::Error;
+            tracing::error!(
+                error, %stream, position = %pending.first.position,
+                "a commit of the organisation cannot be read: what its stream said before holds until it is stepped over"
+            );
+            self.pending.insert(stream.clone(), pending);
         }
-    };
-    let (happened, revision) = (commit.envelope.happened, commit.envelope.revision);
-    for event in &commit.events {
-        match event {
-            Event::Company(event) => organisation.apply_company(event, happened, revision),
-            Event::Branch(event) => {
-                if let Ok(branch) = BranchId::new(recorded.stream.id.as_str()) {
-                    organisation.apply_branch(&branch, event, happened, revision);
-                }
-            }
+        match (stream.kind.as_str(), BranchId::new(stream.id.as_str())) {
+            (Branch::KIND, Ok(branch)) => self.organisation.set_readable(Some(&branch), is_readable),
+            (Company::KIND, _) => self.organisation.set_readable(None, is_readable),
             _ => {}
+        }
+    }
+
+    fn apply(&mut self, stream: &StreamId, commit: &Commit) {
+        let (happened, revision) = (commit.envelope.happened, commit.envelope.revision);
+        for event in &commit.events {
+            match event {
+                Event::Company(event) => self.organisation.apply_company(event, happened, revision),
+                Event::Branch(event) => {
+                    if let Ok(branch) = BranchId::new(stream.id.as_str()) {
+                        self.organisation.apply_branch(&branch, event, happened, revision);
+                    }
+                }
+                // Of other streams, or of no aggregate: nothing that decisions look up.
+                _ => {}
+            }
         }
     }
 }

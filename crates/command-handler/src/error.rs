@@ -4,6 +4,8 @@ use cuiban_domain::Rejection;
 use cuiban_event_log::{AppendError, LogError};
 use cuiban_event_schema::DecodeError;
 
+use crate::UnreadableCommit;
+
 /// A command that was not recorded, or of which nobody knows.
 #[derive(Debug, thiserror::Error)]
 pub enum HandleError {
@@ -36,15 +38,33 @@ pub enum HandleError {
     /// More than the log takes in one commit; nothing was recorded.
     #[error("the commit is too large")]
     TooLarge(#[source] AppendError),
-    /// The stream holds what this build cannot read: deciding on half a history is refused.
-    #[error("the stream {stream} cannot be read")]
-    Unreadable {
-        /// Which stream.
-        stream: String,
-        /// What is wrong with it.
-        #[source]
-        source: DecodeError,
+    /// The stream holds a commit that this build cannot read: deciding on half a history is refused. Nothing was
+    /// recorded, and nothing will be until an operator steps over the commit or a build that reads it is started.
+    #[error("the commit at position {} of {} cannot be read", .0.position, .0.stream)]
+    Unreadable(Box<UnreadableCommit>),
+    /// Our own commit could not be read back, so it was not stored.
+    #[error("the commit could not be read back")]
+    NotReadBack(#[source] DecodeError),
+    /// The stream can be read to its end.
+    #[error("nothing to step over: this build reads the stream to its end")]
+    NothingToStepOver,
+    /// The commit at which folding stands is another one than the caller looked at.
+    #[error("folding stands at position {position} ({sha256}), not at what was named")]
+    StepsOverAnother {
+        /// Where folding stands.
+        position: cuiban_event_log::Position,
+        /// The commit's hash, hex.
+        sha256: String,
     },
+    /// The commit is of a newer build: starting that build reads it, stepping over loses what it says.
+    #[error("the commit is of schema version {found}, which a newer build reads: start that one, or insist")]
+    StepsOverNewer {
+        /// The commit's version.
+        found: u32,
+    },
+    /// A step over a commit of a numbering stream that does not say where numbers go on.
+    #[error("say which number is the next: above every number known")]
+    NextNumberMissing,
     /// An id that cannot be part of a stream's address.
     #[error("not an address")]
     Address(#[source] cuiban_event_log::InvalidToken),
@@ -59,5 +79,16 @@ impl From<Rejection> for HandleError {
 impl From<LogError> for HandleError {
     fn from(error: LogError) -> Self {
         Self::Unavailable(error.into())
+    }
+}
+
+impl From<AppendError> for HandleError {
+    fn from(error: AppendError) -> Self {
+        match error {
+            AppendError::Conflict { .. } => Self::Contended { attempts: 1 },
+            AppendError::Unknown { source, .. } => Self::Unknown(source),
+            AppendError::Unavailable { source, .. } => Self::Unavailable(source),
+            error @ AppendError::TooLarge { .. } => Self::TooLarge(error),
+        }
     }
 }

@@ -5,16 +5,17 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use cuiban_domain::ids::BranchId;
+use cuiban_domain::step_over::StepOverEvent;
 use cuiban_domain::ticket::Ticket;
-use cuiban_domain::{Aggregate, Context, Event, Happened, Instant};
+use cuiban_domain::{Aggregate, Context, Event, Happened, Instant, Rejection};
 use cuiban_event_log::{
-    Append, AppendError, Appended, Consistency, EventLog, InvalidToken, Position, Route, StreamId, Token,
+    Append, AppendError, Appended, Consistency, EventLog, Position, RecordedCommit, Route, StreamId, Token,
 };
-use cuiban_event_schema::Envelope;
+use cuiban_event_schema::{Commit, Envelope};
 
 use crate::cache::Cache;
 use crate::loaded::Loaded;
-use crate::{ClockGuard, CommandMeta, Config, Directory, HandleError};
+use crate::{ClockGuard, CommandMeta, Config, Directory, HandleError, StepOver};
 
 /// Handles the commands of one kind of aggregate.
 pub struct CommandHandler<A> {
@@ -75,15 +76,16 @@ impl<A: Aggregate> CommandHandler<A> {
     }
 
     /// The stream's state as the leader knows it, and its revision; 0 for a stream without commits.
+    /// [`HandleError::Unreadable`] while this build cannot read all of it.
     pub async fn state(&self, id: &str) -> Result<(A, u64), HandleError> {
         let stream = stream_id::<A>(id)?;
         let slot = self.cache.slot(id);
         let mut slot = slot.lock().await;
         let mut loaded = slot.take().unwrap_or_default();
         self.reread(&stream, &mut loaded, Consistency::Leader).await?;
-        let answer = (loaded.state.clone(), loaded.revision);
+        let answer = readable(&loaded).map(|()| (loaded.state.clone(), loaded.revision));
         *slot = Some(loaded);
-        Ok(answer)
+        answer
     }
 
     /// The stream's state as last seen from here, read if it is not at hand; `None` while the log is away.
@@ -117,10 +119,50 @@ impl<A: Aggregate> CommandHandler<A> {
             None => self.first_read(&stream, command).await?,
         };
         let result = self.attempts(&stream, &mut loaded, command, meta, related).await;
-        if !matches!(result, Err(HandleError::Unreadable { .. })) {
-            *slot = Some(loaded);
-        }
+        *slot = Some(loaded);
         result
+    }
+
+    /// Records that an operator passes over a commit that this build cannot read, so that its stream goes on.
+    ///
+    /// `further` is recorded with it. What is asked for is checked against what the leader has now.
+    pub async fn step_over(
+        &self,
+        id: &str,
+        step: &StepOver,
+        meta: &CommandMeta,
+        further: impl FnOnce(&A) -> Result<Vec<A::Event>, Rejection>,
+    ) -> Result<Handled<A>, HandleError> {
+        let stream = stream_id::<A>(id)?;
+        let slot = self.cache.slot(id);
+        let mut slot = slot.lock().await;
+        let mut loaded = slot.take().unwrap_or_default();
+        self.reread(&stream, &mut loaded, Consistency::Leader).await?;
+        if let Some(handled) = replayed(&loaded, meta)? {
+            *slot = Some(loaded);
+            return Ok(handled);
+        }
+        let unreadable = loaded.unreadable().cloned().ok_or(HandleError::NothingToStepOver)?;
+        step.check(&unreadable)?;
+        let now = self.clock.now().await?;
+        let now = loaded.recorded_at.map_or(now, |recorded_at| now.max(recorded_at));
+        let happened = Happened { occurred_at: now, recorded_at: now };
+        let further = further(&loaded.state)?;
+        let route = Route { class: token(A::class(&further).as_str())?, ..unreadable.route };
+        let stepped = StepOverEvent::CommitSteppedOver {
+            position: unreadable.position.raw(),
+            sha256: unreadable.sha256,
+            reason: step.reason.clone(),
+        };
+        let events = std::iter::once(Event::SteppedOver(stepped)).chain(further.into_iter().map(Into::into));
+        let (append, _) = self.prepare(&stream, &loaded, meta, happened, route, events.collect())?;
+        let (payload, route) = (append.payload.clone(), append.route.clone());
+        let appended = self.log.append(append).await.map_err(HandleError::from)?;
+        let Appended { position, version } = appended;
+        loaded.fold(RecordedCommit { position, stream, version, route, payload });
+        let handled = handled(&loaded, Outcome::Recorded, position, loaded.revision, Vec::new());
+        *slot = Some(loaded);
+        Ok(handled)
     }
 
     /// A stream that a command creates is taken for empty: the append finds out if it is not.
@@ -158,7 +200,13 @@ impl<A: Aggregate> CommandHandler<A> {
                     }
                 }
             }
-            match self.reread(stream, loaded, Consistency::Leader).await {
+            let mut reread = self.reread(stream, loaded, Consistency::Leader).await;
+            if let (Ok(0), None) = (&reread, &unknown) {
+                // The stream is not as it was read, and has nothing beyond: another log, or one that was cut.
+                *loaded = Loaded::default();
+                reread = self.reread(stream, loaded, Consistency::Leader).await;
+            }
+            match reread {
                 Ok(_) => {}
                 Err(HandleError::Unavailable(source)) if unknown.is_some() => unknown = Some(source),
                 Err(error) => return Err(error),
@@ -185,6 +233,12 @@ impl<A: Aggregate> CommandHandler<A> {
         if let Some(handled) = replayed(loaded, meta)? {
             return Ok(Ok(handled));
         }
+        if loaded.unreadable().is_some() && self.reread(stream, loaded, Consistency::Leader).await? > 0 {
+            if let Some(handled) = replayed(loaded, meta)? {
+                return Ok(Ok(handled));
+            }
+        }
+        readable(loaded)?;
         let mut decided = self.decide(loaded, command, meta, related, self.clock.now().await?);
         // A no, or that there is nothing to do, may rest on a cached state that is out of date: the log is asked first.
         let records_something = decided.as_ref().is_ok_and(|(_, events)| !events.is_empty());
@@ -192,6 +246,7 @@ impl<A: Aggregate> CommandHandler<A> {
             if let Some(handled) = replayed(loaded, meta)? {
                 return Ok(Ok(handled));
             }
+            readable(loaded)?;
             decided = self.decide(loaded, command, meta, related, self.clock.now().await?);
         }
         let (happened, events) = decided?;
@@ -229,27 +284,43 @@ impl<A: Aggregate> CommandHandler<A> {
         happened: Happened,
         events: Vec<A::Event>,
     ) -> Result<Result<Handled<A>, Again>, HandleError> {
-        let route = route(loaded.state.branch(&events).as_ref(), A::class(&events).as_str())?;
-        let envelope = envelope(stream, loaded.revision + 1, loaded.last_hash, meta, happened);
-        let events: Vec<Event> = events.into_iter().map(Into::into).collect();
-        let payload = Bytes::from(cuiban_event_schema::encode(&envelope, &events));
-        // What is cached and answered is what every reader of the log will see, instants to the microsecond; and
-        // nothing is written that could not be read.
-        let unreadable = |source| HandleError::Unreadable { stream: stream.to_string(), source };
-        let commit = cuiban_event_schema::decode(&payload).map_err(unreadable)?;
-        let hash = cuiban_event_schema::hash(&payload);
-        let (stream, expected, commit_id) = (stream.clone(), loaded.expected(), meta.command_id.0);
-        let append = Append { stream, expected, route, commit_id, payload };
+        let route = Route {
+            branch: token(loaded.state.branch(&events).as_ref().map_or("_", BranchId::as_str))?,
+            class: token(A::class(&events).as_str())?,
+        };
+        let events = events.into_iter().map(Into::into).collect();
+        let (append, commit) = self.prepare(stream, loaded, meta, happened, route, events)?;
+        let (payload, route) = (append.payload.clone(), append.route.clone());
         match self.log.append(append).await {
             Ok(Appended { position, version }) => {
-                let events = loaded.apply(commit, position, version, hash);
+                let stored = RecordedCommit { position, stream: stream.clone(), version, route, payload };
+                let events = loaded.apply(commit, &stored);
                 Ok(Ok(handled(loaded, Outcome::Recorded, position, loaded.revision, events)))
             }
             Err(AppendError::Conflict { .. }) => Ok(Err(Again::Reread(None))),
             Err(AppendError::Unknown { source, .. }) => Ok(Err(Again::Reread(Some(source)))),
-            Err(AppendError::Unavailable { source, .. }) => Err(HandleError::Unavailable(source)),
-            Err(error @ AppendError::TooLarge { .. }) => Err(HandleError::TooLarge(error)),
+            Err(error) => Err(error.into()),
         }
+    }
+
+    /// The commit to append, and what every reader of the log will see of it.
+    ///
+    /// What is cached and answered is the latter, instants to the microsecond; and nothing is written that could not
+    /// be read.
+    fn prepare(
+        &self,
+        stream: &StreamId,
+        loaded: &Loaded<A>,
+        meta: &CommandMeta,
+        happened: Happened,
+        route: Route,
+        events: Vec<Event>,
+    ) -> Result<(Append, Commit), HandleError> {
+        let envelope = envelope(stream, loaded.revision + 1, loaded.last_hash, meta, happened);
+        let payload = Bytes::from(cuiban_event_schema::encode(&envelope, &events));
+        let commit = cuiban_event_schema::decode(&payload).map_err(HandleError::NotReadBack)?;
+        let (stream, expected, commit_id) = (stream.clone(), loaded.expected(), meta.command_id.0);
+        Ok((Append { stream, expected, route, commit_id, payload }, commit))
     }
 
     /// Folds what the stream has beyond what is known; answers how many commits that were.
@@ -260,11 +331,9 @@ impl<A: Aggregate> CommandHandler<A> {
         consistency: Consistency,
     ) -> Result<usize, HandleError> {
         let tail = self.log.read_stream(stream, loaded.version, consistency).await?;
-        for commit in &tail {
-            let unreadable = |source| HandleError::Unreadable { stream: stream.to_string(), source };
-            loaded.fold(commit).map_err(unreadable)?;
-        }
-        Ok(tail.len())
+        let read = tail.len();
+        tail.into_iter().for_each(|commit| loaded.fold(commit));
+        Ok(read)
     }
 }
 
@@ -287,18 +356,17 @@ fn handled<A: Aggregate>(
     Handled { outcome, position, revision, events, state: loaded.state.clone() }
 }
 
+/// Deciding on half a history is refused.
+fn readable<A: Aggregate>(loaded: &Loaded<A>) -> Result<(), HandleError> {
+    loaded.unreadable().map_or(Ok(()), |unreadable| Err(HandleError::Unreadable(unreadable.clone().into())))
+}
+
 fn stream_id<A: Aggregate>(id: &str) -> Result<StreamId, HandleError> {
-    let token = |text: &str| Token::new(text).map_err(HandleError::Address);
     Ok(StreamId { kind: token(A::KIND)?, id: token(id)? })
 }
 
-fn route(branch: Option<&BranchId>, class: &str) -> Result<Route, HandleError> {
-    let token = |text: &str| -> Result<Token, InvalidToken> { Token::new(text) };
-    let branch = branch.map_or("_", BranchId::as_str);
-    Ok(Route {
-        branch: token(branch).map_err(HandleError::Address)?,
-        class: token(class).map_err(HandleError::Address)?,
-    })
+fn token(text: &str) -> Result<Token, HandleError> {
+    Token::new(text).map_err(HandleError::Address)
 }
 
 fn envelope(

@@ -3,17 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use cuiban_domain::Aggregate;
 use cuiban_domain::alert::Alert;
 use cuiban_domain::ids::{Actor, BranchId, CommandId, InvalidId, StaffId, TicketId};
-use cuiban_domain::numbering::Series;
+use cuiban_domain::numbering::{Numbering, Series};
 use cuiban_domain::organisation::{Branch, Company};
 use cuiban_domain::schedule::{Schedule, ScheduleCommand};
 use cuiban_domain::ticket::{DispatchTechnician, RegisterTicket, Registration, Stage, Ticket, TicketCommand};
-use cuiban_event_log::{EventLog, LogError};
+use cuiban_event_log::{EventLog, LogError, Position, StreamId};
 
 use crate::{
     Clock, ClockGuard, CommandHandler, CommandMeta, Config, Directory, HandleError, Handled, IdSource,
-    Numbers,
+    Numbers, StepOver,
 };
 
 /// The id of the company's only stream.
@@ -31,6 +32,21 @@ pub struct Handlers {
     guard: Arc<ClockGuard>,
     ids: Arc<dyn IdSource>,
     answer_max: Duration,
+}
+
+/// Where a step over an unreadable commit is recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SteppedOver {
+    /// Its place in the log.
+    pub position: Position,
+    /// The stream's revision with it.
+    pub revision: u64,
+}
+
+impl<A: Aggregate> From<Handled<A>> for SteppedOver {
+    fn from(handled: Handled<A>) -> Self {
+        Self { position: handled.position, revision: handled.revision }
+    }
 }
 
 impl Handlers {
@@ -171,9 +187,53 @@ impl Handlers {
         .await
     }
 
+    /// A ticket as the leader has it. [`HandleError::Unreadable`] while this build cannot read all of its stream.
+    pub async fn ticket_now(&self, ticket: TicketId) -> Result<Ticket, HandleError> {
+        Ok(self.in_time(self.tickets.state(&ticket.to_string())).await?.0)
+    }
+
     /// A ticket as last seen from here, read if it is not at hand; `None` while the log is away.
     pub async fn known_ticket(&self, ticket: TicketId) -> Option<Ticket> {
         self.tickets.known(&ticket.to_string()).await
+    }
+
+    /// Passes over a commit that this build cannot read, so that its stream goes on behind it.
+    ///
+    /// In a numbering stream `next_number` is the first number to be handed out then: above every number known, as
+    /// nobody knows which ones the commit reserved.
+    pub async fn step_over(
+        &self,
+        stream: &StreamId,
+        step: &StepOver,
+        next_number: Option<u64>,
+        meta: &CommandMeta,
+    ) -> Result<SteppedOver, HandleError> {
+        let id = stream.id.as_str();
+        self.in_time(async {
+            match stream.kind.as_str() {
+                Ticket::KIND => {
+                    self.tickets.step_over(id, step, meta, |_| Ok(Vec::new())).await.map(Into::into)
+                }
+                Company::KIND => {
+                    self.company.step_over(id, step, meta, |_| Ok(Vec::new())).await.map(Into::into)
+                }
+                Branch::KIND => {
+                    self.branches.step_over(id, step, meta, |_| Ok(Vec::new())).await.map(Into::into)
+                }
+                Schedule::KIND => {
+                    self.schedules.step_over(id, step, meta, |_| Ok(Vec::new())).await.map(Into::into)
+                }
+                Alert::KIND => {
+                    self.alerts.step_over(id, step, meta, |_| Ok(Vec::new())).await.map(Into::into)
+                }
+                Numbering::KIND => {
+                    let next = next_number.ok_or(HandleError::NextNumberMissing)?;
+                    self.numbers.step_over(id, step, next, meta).await.map(Into::into)
+                }
+                _ => Err(HandleError::NothingToStepOver),
+            }
+        })
+        .await
     }
 
     /// Frees the time that a technician's schedule keeps for a ticket.

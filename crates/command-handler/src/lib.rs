@@ -8,6 +8,7 @@
 //! - [`Handlers`] holds one of them per aggregate, and the few commands that touch two streams.
 //! - [`Directory`] is company and branches folded in memory: the context of every decision.
 //! - [`Numbers`] hands out ticket numbers from reserved blocks.
+//! - [`UnreadableCommit`] stops its own stream and no other; [`StepOver`] is an operator's way past it.
 //! - [`Clock`] is the only door to the time of day, with a manual and a scaled twin; [`ClockGuard`] holds it back when it
 //!   runs ahead of the log's own time: early is worse than late.
 //!
@@ -25,6 +26,7 @@ mod ids;
 mod loaded;
 mod meta;
 mod numbers;
+mod unreadable;
 
 pub use clock::{Clock, ManualClock, ScaledClock, SystemClock};
 pub use clock_guard::ClockGuard;
@@ -32,7 +34,8 @@ pub use config::Config;
 pub use directory::Directory;
 pub use error::HandleError;
 pub use handler::{CommandHandler, Handled, Outcome};
-pub use handlers::Handlers;
+pub use handlers::{Handlers, SteppedOver};
 pub use ids::{IdSource, RandomIds, SeededIds};
 pub use meta::CommandMeta;
 pub use numbers::Numbers;
+pub use unreadable::{StepOver, UnreadableCommit};

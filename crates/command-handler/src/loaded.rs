@@ -1,11 +1,14 @@
 //! One stream as the handler knows it: the folded state, and what the next commit must refer to.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use cuiban_domain::ids::CommandId;
 use cuiban_domain::{Aggregate, Instant};
 use cuiban_event_log::{Expected, Position, RecordedCommit, StreamVersion};
-use cuiban_event_schema::{Commit, CommitHash, DecodeError};
+use cuiban_event_schema::{Commit, CommitHash};
+
+use crate::unreadable::{Pending, UnreadableCommit};
 
 /// Where a command of this stream was recorded.
 #[derive(Clone, Copy, Debug)]
@@ -20,11 +23,14 @@ pub(crate) struct Loaded<A> {
     pub(crate) state: A,
     pub(crate) version: Option<StreamVersion>,
     pub(crate) position: Position,
+    /// How many commits are stored, unreadable ones included.
     pub(crate) revision: u64,
     pub(crate) last_hash: Option<CommitHash>,
     /// When the last commit was recorded.
     pub(crate) recorded_at: Option<Instant>,
     commands: HashMap<CommandId, Recorded>,
+    /// The first commit that this build cannot read, and the stored ones behind it. The state is as it was before.
+    pending: Option<Box<Pending>>,
 }
 
 impl<A: Default> Default for Loaded<A> {
@@ -37,6 +43,7 @@ impl<A: Default> Default for Loaded<A> {
             last_hash: None,
             recorded_at: None,
             commands: HashMap::new(),
+            pending: None,
         }
     }
 }
@@ -52,34 +59,59 @@ impl<A: Aggregate> Loaded<A> {
         self.commands.get(&command).copied()
     }
 
-    /// Folds a commit that was read.
-    pub(crate) fn fold(&mut self, recorded: &RecordedCommit) -> Result<(), DecodeError> {
-        let commit = cuiban_event_schema::decode(&recorded.payload)?;
-        self.apply(commit, recorded.position, recorded.version, cuiban_event_schema::hash(&recorded.payload));
-        Ok(())
+    /// The commit at which folding stands, if this build cannot read one.
+    pub(crate) fn unreadable(&self) -> Option<&UnreadableCommit> {
+        self.pending.as_ref().map(|pending| &pending.first)
     }
 
-    /// Folds a commit that was just stored or read; gives its events back.
-    pub(crate) fn apply(
-        &mut self,
-        commit: Commit,
-        position: Position,
-        version: StreamVersion,
-        hash: CommitHash,
-    ) -> Vec<A::Event> {
+    /// Folds a commit that was read. One that cannot be decoded stops the folding until it is stepped over.
+    pub(crate) fn fold(&mut self, recorded: RecordedCommit) {
+        let decoded = cuiban_event_schema::decode(&recorded.payload);
+        self.store(&recorded, decoded.as_ref().ok());
+        match (self.pending.take(), decoded) {
+            (None, Ok(commit)) => drop(self.evolve(commit)),
+            (None, Err(error)) => {
+                self.pending = Some(Box::new(Pending::new(recorded, Arc::new(error))));
+            }
+            (Some(pending), decoded) => {
+                let (readable, still_pending) = pending.push(recorded, decoded);
+                for commit in readable {
+                    self.evolve(commit);
+                }
+                self.pending = still_pending.map(Box::new);
+            }
+        }
+    }
+
+    /// Folds a commit that was just stored; gives its events back.
+    pub(crate) fn apply(&mut self, commit: Commit, recorded: &RecordedCommit) -> Vec<A::Event> {
+        self.store(recorded, Some(&commit));
+        self.evolve(commit)
+    }
+
+    /// Counts a stored commit, whatever it says.
+    fn store(&mut self, recorded: &RecordedCommit, commit: Option<&Commit>) {
+        self.version = Some(recorded.version);
+        self.position = recorded.position;
+        self.revision += 1;
+        self.last_hash = Some(cuiban_event_schema::hash(&recorded.payload));
+        if let Some(Commit { envelope, .. }) = commit {
+            let stored = Recorded {
+                position: recorded.position,
+                revision: self.revision,
+                request_fingerprint: envelope.request_fingerprint,
+            };
+            self.commands.insert(envelope.commit_id, stored);
+        }
+    }
+
+    fn evolve(&mut self, commit: Commit) -> Vec<A::Event> {
         let Commit { envelope, events } = commit;
         let events: Vec<A::Event> = events.into_iter().filter_map(|event| event.try_into().ok()).collect();
         for event in &events {
             self.state.evolve(event, envelope.happened);
         }
-        self.version = Some(version);
-        self.position = position;
-        self.revision = envelope.revision;
-        self.last_hash = Some(hash);
         self.recorded_at = self.recorded_at.max(Some(envelope.happened.recorded_at));
-        let request_fingerprint = envelope.request_fingerprint;
-        let recorded = Recorded { position, revision: envelope.revision, request_fingerprint };
-        self.commands.insert(envelope.commit_id, recorded);
         events
     }
 }

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use chrono::TimeDelta;
 use cuiban_domain::ids::{Actor, CommandId, Number};
@@ -13,7 +13,7 @@ use cuiban_domain::numbering::{Numbering, NumberingEvent, ReserveNumbers, Series
 use cuiban_domain::{Instant, Rejection};
 use tokio::sync::Mutex;
 
-use crate::{Clock, CommandHandler, CommandMeta, Config, HandleError, IdSource};
+use crate::{Clock, CommandHandler, CommandMeta, Config, HandleError, Handled, IdSource, StepOver};
 
 /// Hands out numbers that no other process hands out.
 pub struct Numbers {
@@ -23,8 +23,11 @@ pub struct Numbers {
     actor: Actor,
     block_min: u64,
     block_max: u64,
-    blocks: Mutex<HashMap<Series, Block>>,
+    blocks: Blocks,
 }
+
+/// What is reserved of each series, with a lock of its own: one that has to wait holds up no other.
+type Blocks = std::sync::Mutex<HashMap<Series, Arc<Mutex<Option<Block>>>>>;
 
 /// What is reserved of a series and not handed out yet.
 struct Block {
@@ -47,25 +50,48 @@ impl Numbers {
     ) -> Self {
         let block_min = config.number_block.max(1);
         let block_max = config.number_block_max.max(block_min);
-        Self { handler, clock, ids, actor, block_min, block_max, blocks: Mutex::default() }
+        Self { handler, clock, ids, actor, block_min, block_max, blocks: Blocks::default() }
     }
 
     /// The next number of a series; reserves a block when the last one is used up.
     pub async fn next(&self, series: Series) -> Result<Number, HandleError> {
-        let mut blocks = self.blocks.lock().await;
-        let left = blocks.get_mut(&series).and_then(|block| block.left.next());
+        let block = self.block(series);
+        let mut block = block.lock().await;
+        let left = block.as_mut().and_then(|block| block.left.next());
         let ordinal = match left {
             Some(ordinal) => ordinal,
             None => {
                 let reserved_at = self.clock.now();
-                let count = self.next_count(blocks.get(&series), reserved_at);
+                let count = self.next_count(block.as_ref(), reserved_at);
                 let mut left = self.reserve(series, count).await?;
                 let ordinal = left.next().ok_or(Rejection::NothingToChange)?;
-                blocks.insert(series, Block { left, count, reserved_at });
+                *block = Some(Block { left, count, reserved_at });
                 ordinal
             }
         };
         series.number(ordinal).map_err(|_| Rejection::NothingToChange.into())
+    }
+
+    /// Forgets what is reserved: the log in which it was is another one now.
+    pub(crate) fn forget(&self) {
+        self.blocks.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// Passes over an unreadable commit of a series, and over all numbers before `next`: which ones it reserved is not
+    /// known, so none below is handed out again.
+    pub(crate) async fn step_over(
+        &self,
+        series_id: &str,
+        step: &StepOver,
+        next: u64,
+        meta: &CommandMeta,
+    ) -> Result<Handled<Numbering>, HandleError> {
+        self.handler.step_over(series_id, step, meta, |numbering| numbering.skip_to(next)).await
+    }
+
+    fn block(&self, series: Series) -> Arc<Mutex<Option<Block>>> {
+        let mut blocks = self.blocks.lock().unwrap_or_else(PoisonError::into_inner);
+        blocks.entry(series).or_default().clone()
     }
 
     /// How many to reserve after this block.
@@ -112,12 +138,12 @@ mod tests {
         for _ in 0..100 {
             assert!(given.insert(numbers.next(series).await.unwrap().to_string()));
         }
-        let count = |blocks: &HashMap<Series, Block>| blocks[&series].count;
-        assert_eq!(count(&*numbers.blocks.lock().await), 16);
+        let block = numbers.block(series);
+        assert_eq!(block.lock().await.as_ref().unwrap().count, 16);
         for _ in 0..100 {
             clock.advance_by(std::time::Duration::from_secs(1));
             assert!(given.insert(numbers.next(series).await.unwrap().to_string()));
         }
-        assert_eq!(count(&*numbers.blocks.lock().await), 2);
+        assert_eq!(block.lock().await.as_ref().unwrap().count, 2);
     }
 }

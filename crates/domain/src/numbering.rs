@@ -57,6 +57,20 @@ pub struct Numbering {
     pub last: u64,
 }
 
+impl Numbering {
+    /// What takes every number below `next`, where some are known to nobody any more.
+    ///
+    /// Refused where `next` is not above every number known: a number could come twice.
+    pub fn skip_to(&self, next: u64) -> Result<Vec<NumberingEvent>, Rejection> {
+        let first = self.last.saturating_add(1);
+        match next.checked_sub(first) {
+            None => Err(Rejection::NothingToChange),
+            Some(0) => Ok(Vec::new()),
+            Some(count) => Ok(vec![NumberingEvent::NumbersReserved { first, count }]),
+        }
+    }
+}
+
 impl Aggregate for Numbering {
     type Command = ReserveNumbers;
     type Event = NumberingEvent;
@@ -71,7 +85,7 @@ impl Aggregate for Numbering {
 
     fn evolve(&mut self, event: &NumberingEvent, _: Happened) {
         let NumberingEvent::NumbersReserved { first, count } = event;
-        self.last = first.saturating_add(count.saturating_sub(1));
+        self.last = self.last.max(first.saturating_add(count.saturating_sub(1)));
     }
 
     fn branch(&self, _: &[NumberingEvent]) -> Option<BranchId> {
@@ -86,6 +100,17 @@ impl Aggregate for Numbering {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn r3_numbers_that_nobody_knows_are_skipped_and_none_known_comes_again() {
+        let numbering = Numbering { last: 50 };
+        assert_eq!(
+            numbering.skip_to(101),
+            Ok(vec![NumberingEvent::NumbersReserved { first: 51, count: 50 }])
+        );
+        assert_eq!(numbering.skip_to(51), Ok(vec![]));
+        assert_eq!(numbering.skip_to(50), Err(Rejection::NothingToChange));
+    }
 
     #[test]
     fn r3_numbers_widen_past_99999() {

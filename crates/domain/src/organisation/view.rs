@@ -25,6 +25,15 @@ pub struct Organisation {
 struct Versions {
     calendar: u64,
     policy: u64,
+    /// A later commit of the stream cannot be read: what holds may not be what was decided last.
+    unreadable: bool,
+}
+
+impl Versions {
+    /// Appended to a version that may not be the last one decided.
+    fn mark(self) -> &'static str {
+        if self.unreadable { "!" } else { "" }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -109,6 +118,28 @@ impl Organisation {
         entry.lay_out(&self.company, self.company_versions);
     }
 
+    /// Says whether the stream of a branch, or the company's, can be read to its end. While it cannot, versions of what
+    /// it gave carry the mark `!`, as in `c3!.b1` (R35).
+    pub fn set_readable(&mut self, branch: Option<&BranchId>, readable: bool) {
+        match branch {
+            Some(branch) => {
+                if let Some(entry) = self.branches.get_mut(branch)
+                    && entry.versions.unreadable == readable
+                {
+                    entry.versions.unreadable = !readable;
+                    entry.lay_out(&self.company, self.company_versions);
+                }
+            }
+            None if self.company_versions.unreadable == readable => {
+                self.company_versions.unreadable = !readable;
+                for entry in self.branches.values_mut() {
+                    entry.lay_out(&self.company, self.company_versions);
+                }
+            }
+            None => {}
+        }
+    }
+
     /// Refuses a company event that would leave any branch without a sound calendar (R52).
     pub fn check_company(&self, event: &CompanyEvent) -> Result<(), Rejection> {
         let mut company = self.company.clone();
@@ -163,9 +194,11 @@ impl Entry {
         if let Ok(calendar) = self.calendar_of(company) {
             self.calendar = WorkingCalendar::new(calendar);
         }
+        let (company_mark, mark) = (company_versions.mark(), self.versions.mark());
+        let version = |company: u64, branch: u64| format!("c{company}{company_mark}.b{branch}{mark}");
         self.basis = ClockBasis {
-            policy_version: format!("c{}.b{}", company_versions.policy, self.versions.policy),
-            calendar_version: format!("c{}.b{}", company_versions.calendar, self.versions.calendar),
+            policy_version: version(company_versions.policy, self.versions.policy),
+            calendar_version: version(company_versions.calendar, self.versions.calendar),
         };
     }
 

@@ -134,7 +134,8 @@ pub enum TicketEvent {
 /// Which policy and which calendar gave a due instant (R35).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ClockBasis {
-    /// Revisions of the company's and the branch's policy, `c3.b1`.
+    /// Revisions of the company's and the branch's policy, `c3.b1`; `c3!.b1` where a later commit of the company's
+    /// stream could not be read.
     pub policy_version: String,
     /// Revisions of the company's and the branch's calendar, `c3.b1`.
     pub calendar_version: String,

@@ -1,0 +1,137 @@
+//! Commits that this build cannot read: where folding a stream stands still, and how it goes on.
+//!
+//! ```text
+//!  1 ── 2 ── 3 (unreadable) ── 4 ── 5 (steps over 3)
+//!  folded   └── pending ──────────────────────────► 4 and 5 are folded when 5 is read
+//! ```
+//!
+//! A newer build's commit, damage or garbage concerns its own stream and nobody else's. Commands to that stream are
+//! refused; an operator looks at the commit and records [`StepOverEvent`] behind it, or a build that reads it is started.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use cuiban_domain::Event;
+use cuiban_domain::step_over::StepOverEvent;
+use cuiban_domain::text::Line;
+use cuiban_event_log::{Position, RecordedCommit, Route, StreamId};
+use cuiban_event_schema::{Commit, CommitHash, DecodeError};
+
+use crate::HandleError;
+
+/// A stored commit that this build cannot read.
+#[derive(Clone, Debug)]
+pub struct UnreadableCommit {
+    /// Its stream.
+    pub stream: StreamId,
+    /// Its place in the log.
+    pub position: Position,
+    /// Under which route it was stored.
+    pub route: Route,
+    /// SHA-256 of its bytes.
+    pub sha256: CommitHash,
+    /// What is wrong with it.
+    pub reason: Arc<DecodeError>,
+}
+
+impl UnreadableCommit {
+    fn new(recorded: &RecordedCommit, reason: Arc<DecodeError>) -> Self {
+        let sha256 = cuiban_event_schema::hash(&recorded.payload);
+        let RecordedCommit { stream, position, route, .. } = recorded.clone();
+        Self { stream, position, route, sha256, reason }
+    }
+
+    /// Whether this event passes over it.
+    pub fn is_stepped_over_by(&self, event: &Event) -> bool {
+        step(event) == Some((self.position.raw(), self.sha256))
+    }
+}
+
+/// What an operator who has looked at an unreadable commit decides.
+#[derive(Clone, Debug)]
+pub struct StepOver {
+    /// The commit's place in the log.
+    pub position: Position,
+    /// SHA-256 of its bytes.
+    pub sha256: CommitHash,
+    /// Why it may be passed over.
+    pub reason: Line,
+    /// Also if a newer build would read it.
+    pub even_newer: bool,
+}
+
+impl StepOver {
+    pub(crate) fn check(&self, unreadable: &UnreadableCommit) -> Result<(), HandleError> {
+        let UnreadableCommit { position, sha256, reason, .. } = unreadable;
+        if (self.position, self.sha256) != (*position, *sha256) {
+            let sha256 = hex::encode(sha256);
+            return Err(HandleError::StepsOverAnother { position: *position, sha256 });
+        }
+        match reason.as_ref() {
+            DecodeError::Newer { found } if !self.even_newer => {
+                Err(HandleError::StepsOverNewer { found: *found })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// An unreadable commit, and the stored commits of its stream from there on.
+#[derive(Clone, Debug)]
+pub(crate) struct Pending {
+    pub(crate) first: UnreadableCommit,
+    commits: Vec<Waiting>,
+}
+
+#[derive(Clone, Debug)]
+struct Waiting {
+    recorded: RecordedCommit,
+    decoded: Result<Commit, Arc<DecodeError>>,
+}
+
+impl Pending {
+    pub(crate) fn new(unreadable: RecordedCommit, reason: Arc<DecodeError>) -> Self {
+        let first = UnreadableCommit::new(&unreadable, reason.clone());
+        Self { first, commits: vec![Waiting { recorded: unreadable, decoded: Err(reason) }] }
+    }
+
+    /// One more stored commit. Answers what can be folded now, in order, and what is still pending.
+    pub(crate) fn push(
+        mut self,
+        recorded: RecordedCommit,
+        decoded: Result<Commit, DecodeError>,
+    ) -> (Vec<Commit>, Option<Self>) {
+        self.commits.push(Waiting { recorded, decoded: decoded.map_err(Arc::new) });
+        let stepped_over: BTreeSet<(u64, CommitHash)> = self.commits.iter().flat_map(stepped_over).collect();
+        let mut readable = Vec::new();
+        let mut waiting = self.commits.into_iter();
+        while let Some(Waiting { recorded, decoded }) = waiting.next() {
+            match decoded {
+                Ok(commit) => readable.push(commit),
+                Err(reason) => {
+                    let first = UnreadableCommit::new(&recorded, reason.clone());
+                    if !stepped_over.contains(&(first.position.raw(), first.sha256)) {
+                        let mut commits = vec![Waiting { recorded, decoded: Err(reason) }];
+                        commits.extend(waiting);
+                        return (readable, Some(Self { first, commits }));
+                    }
+                }
+            }
+        }
+        (readable, None)
+    }
+}
+
+fn stepped_over(waiting: &Waiting) -> impl Iterator<Item = (u64, CommitHash)> + '_ {
+    waiting.decoded.iter().flat_map(|commit| &commit.events).filter_map(step)
+}
+
+/// Which commit an event passes over.
+fn step(event: &Event) -> Option<(u64, CommitHash)> {
+    match event {
+        Event::SteppedOver(StepOverEvent::CommitSteppedOver { position, sha256, .. }) => {
+            Some((*position, *sha256))
+        }
+        _ => None,
+    }
+}
