@@ -1,6 +1,6 @@
 //! One read model: a projection with its rows, its cursor and what it had to set aside.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -154,6 +154,14 @@ impl<P: Projection> Model<P> {
         self.parked_first(usize::MAX)
     }
 
+    /// As [`Self::parked`], as they came in.
+    pub fn parked_commits(&self) -> Result<Vec<Incoming>, StoreError> {
+        self.with(|attached| {
+            let rows = RowsReader::new(&attached.tree).walk::<ParkedCommit>(&Key::new());
+            rows.map(|row| row.map(|(_, parked)| parked.incoming())).collect()
+        })
+    }
+
     pub(crate) fn parked_first(&self, limit: usize) -> Result<Vec<ParkedEntry>, StoreError> {
         self.with(|attached| {
             let rows = RowsReader::new(&attached.tree).walk::<ParkedCommit>(&Key::new()).take(limit);
@@ -165,13 +173,9 @@ impl<P: Projection> Model<P> {
     pub fn retry_parked(&self) -> Result<Retried, StoreError> {
         self.with(|attached| {
             let mut writer = lock(attached);
-            let rows = RowsReader::new(&attached.tree);
             let mut batch = Batch::new(&attached.tree, HashMap::new());
-            for row in rows.walk::<ParkedCommit>(&Key::new()) {
-                let (key, parked) = row?;
-                batch.overlay.set(&attached.tree, key.within(ParkedCommit::TABLE), None)?;
-                batch.take(&self.inner, &parked.incoming())?;
-            }
+            let parked = batch.take_parked(|_| true)?;
+            batch.fold_in_turn(&self.inner, &parked)?;
             let retried = Retried { folded: batch.applied.folded, left: batch.applied.parked };
             let cursor = Position::from_raw(writer.meta.cursor);
             batch.write(&mut writer, cursor)?;
@@ -334,7 +338,52 @@ impl<'a> Batch<'a> {
         Self { tree, overlay: Overlay::default(), parked, applied: Applied::default() }
     }
 
+    /// Folds a commit, or sets it aside. One that steps over what its stream stands at brings the whole stream on.
     fn take<P: Projection>(&mut self, model: &Inner<P>, incoming: &Incoming) -> Result<(), StoreError> {
+        let stream = &incoming.recorded.stream;
+        if self.parked.contains_key(stream) && incoming.steps_over().next().is_some() {
+            let parked = self.take_parked(|parked| parked.stream() == *stream)?;
+            self.parked.remove(stream);
+            let incoming = Incoming::decode(incoming.recorded.clone());
+            return self.fold_in_turn(model, &parked.into_iter().chain([incoming]).collect::<Vec<_>>());
+        }
+        self.fold(model, incoming)
+    }
+
+    /// Takes parked commits out of the rows, in the log's order.
+    fn take_parked(&mut self, wanted: impl Fn(&ParkedCommit) -> bool) -> Result<Vec<Incoming>, StoreError> {
+        let table = Key::new().within(ParkedCommit::TABLE);
+        let rows = self.overlay.scan(self.tree, &table, &table, usize::MAX)?;
+        let mut taken = Vec::new();
+        for bytes in rows {
+            let parked: ParkedCommit =
+                crate::codec::decode(ParkedCommit::FORMAT, &bytes).map_err(StoreError::codec)?;
+            if wanted(&parked) {
+                self.overlay.set(self.tree, parked.key(), None)?;
+                taken.push(parked.incoming());
+            }
+        }
+        Ok(taken)
+    }
+
+    /// Folds successive commits, but for unreadable ones that one of them steps over.
+    fn fold_in_turn<P: Projection>(
+        &mut self,
+        model: &Inner<P>,
+        commits: &[Incoming],
+    ) -> Result<(), StoreError> {
+        let stepped_over: HashSet<_> = commits.iter().flat_map(Incoming::steps_over).collect();
+        for incoming in commits {
+            if incoming.commit.is_err() && stepped_over.contains(&incoming.identity()) {
+                self.applied.skipped += 1;
+            } else {
+                self.fold(model, incoming)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn fold<P: Projection>(&mut self, model: &Inner<P>, incoming: &Incoming) -> Result<(), StoreError> {
         let stream = &incoming.recorded.stream;
         if self.parked.contains_key(stream) {
             return self.park(incoming, "an earlier commit of the stream is set aside".to_owned());
@@ -367,8 +416,7 @@ impl<'a> Batch<'a> {
         tracing::warn!(%position, %stream, reason, "a commit is set aside");
         let parked = ParkedCommit::new(recorded, reason);
         let bytes = crate::codec::encode(ParkedCommit::FORMAT, &parked).map_err(StoreError::codec)?;
-        let key = Key::new().number(position.raw()).within(ParkedCommit::TABLE);
-        self.overlay.set(self.tree, key, Some(bytes))?;
+        self.overlay.set(self.tree, parked.key(), Some(bytes))?;
         *self.parked.entry(stream.clone()).or_default() += 1;
         self.applied.parked += 1;
         Ok(())

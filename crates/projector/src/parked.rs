@@ -4,8 +4,8 @@ use bytes::Bytes;
 use cuiban_event_log::{Position, RecordedCommit, Route, StreamId, StreamVersion, Token};
 use serde::{Deserialize, Serialize};
 
-use crate::forms;
 use crate::projection::{Incoming, Row};
+use crate::{Key, forms};
 
 /// A commit that was set aside because it, or an earlier one of its stream, could not be folded.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,6 +63,11 @@ impl ParkedCommit {
 
     pub(crate) fn stream(&self) -> StreamId {
         StreamId { kind: self.stream_kind.clone(), id: self.stream_id.clone() }
+    }
+
+    /// Its key as it is stored.
+    pub(crate) fn key(&self) -> Vec<u8> {
+        Key::new().number(self.position).within(Self::TABLE)
     }
 
     pub(crate) fn position(&self) -> Position {

@@ -1,5 +1,7 @@
 //! What a fold is: a pure function of a commit and the rows so far.
 
+use cuiban_domain::Event;
+use cuiban_domain::step_over::StepOverEvent;
 use cuiban_event_log::{Position, RecordedCommit};
 use cuiban_event_schema::{Commit, DecodeError};
 use serde::Serialize;
@@ -21,6 +23,21 @@ impl Incoming {
     pub fn decode(recorded: RecordedCommit) -> Self {
         let commit = cuiban_event_schema::decode(&recorded.payload);
         Self { recorded, commit }
+    }
+
+    /// Its position and the SHA-256 of its bytes: what a [`StepOverEvent`] names.
+    pub fn identity(&self) -> (u64, [u8; 32]) {
+        (self.recorded.position.raw(), cuiban_event_schema::hash(&self.recorded.payload))
+    }
+
+    /// The identities of the commits that it passes over.
+    pub fn steps_over(&self) -> impl Iterator<Item = (u64, [u8; 32])> + '_ {
+        self.commit.iter().flat_map(|commit| &commit.events).filter_map(|event| match event {
+            Event::SteppedOver(StepOverEvent::CommitSteppedOver { position, sha256, .. }) => {
+                Some((*position, *sha256))
+            }
+            _ => None,
+        })
     }
 }
 

@@ -176,7 +176,8 @@ impl Overlay {
         Ok(())
     }
 
-    fn scan(
+    /// At most `limit` values whose stored keys start with `prefix` and are at or after `from`, in key order.
+    pub(crate) fn scan(
         &mut self,
         tree: &Tree,
         prefix: &[u8],

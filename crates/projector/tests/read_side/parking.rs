@@ -3,9 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use cuiban_domain::ids::TicketId;
+use cuiban_domain::ids::{Actor, CommandId, CorrelationId, TicketId};
+use cuiban_domain::step_over::StepOverEvent;
+use cuiban_domain::text::Line;
+use cuiban_domain::{Event, Happened};
 use cuiban_event_log::{Position, RecordedCommit};
-use cuiban_event_schema::Commit;
+use cuiban_event_schema::{Commit, Envelope};
 use cuiban_projector::{
     FIRST_TABLE, Incoming, Key, Model, OpenClocks, Projection, Row, Tickets, Unfoldable, View,
 };
@@ -59,6 +62,75 @@ async fn an_unknown_event_parks_its_stream_and_no_other() {
     let without: Vec<Incoming> =
         whole.into_iter().filter(|commit| !positions[1..].contains(&commit.recorded.position)).collect();
     others.apply(&without).unwrap();
+    let rows = |model: &Model<OpenClocks>| {
+        let rows = model.dump().unwrap();
+        rows.into_iter().filter(|(key, _)| key[0] >= FIRST_TABLE).collect::<Vec<_>>()
+    };
+    assert!(rows(&model) == rows(&others));
+}
+
+/// A commit at `position` of the stream of `bad`, which passes over it.
+fn steps_over(bad: &RecordedCommit, position: u64) -> RecordedCommit {
+    let now = chrono::DateTime::UNIX_EPOCH;
+    let envelope = Envelope {
+        commit_id: CommandId(uuid::Uuid::from_u128(position.into())),
+        stream_kind: bad.stream.kind.to_string(),
+        stream_id: bad.stream.id.to_string(),
+        revision: position,
+        actor: Actor::new("operator").unwrap(),
+        correlation_id: CorrelationId(uuid::Uuid::nil()),
+        causation_id: None,
+        happened: Happened { occurred_at: now, recorded_at: now },
+        previous_hash: None,
+        request_fingerprint: 0,
+    };
+    let step = StepOverEvent::CommitSteppedOver {
+        position: bad.position.raw(),
+        sha256: cuiban_event_schema::hash(&bad.payload),
+        reason: Line::new("误写入").unwrap(),
+    };
+    let payload = cuiban_event_schema::encode(&envelope, &[Event::SteppedOver(step)]).into();
+    RecordedCommit { position: Position::from_raw(position), payload, ..bad.clone() }
+}
+
+#[tokio::test]
+async fn a_parked_stream_goes_on_behind_what_is_stepped_over() {
+    let history = History::drawn(41, 300).await;
+    let commits = history.commits();
+    let of = |ticket: &TicketId| {
+        let is_of = |commit: &&RecordedCommit| commit.stream.id.as_str() == ticket.to_string();
+        commits.iter().filter(is_of).map(|commit| commit.position).collect::<Vec<_>>()
+    };
+    let positions = history.tickets.iter().map(of).max_by_key(Vec::len).unwrap();
+    assert!(positions.len() >= 4);
+    let mut broken = commits.clone();
+    let mut bad = Vec::new();
+    for commit in &mut broken {
+        if [positions[1], positions[3]].contains(&commit.position) {
+            *commit = with_an_unknown_event(commit);
+            bad.push(commit.clone());
+        }
+    }
+    let end = commits.last().unwrap().position.raw();
+    let (bench, reference) = (bench(), bench());
+    let model = Model::open(&bench.store, OpenClocks).unwrap();
+    model.apply(&decode(&broken)).unwrap();
+    assert_eq!(model.parked().unwrap().len(), positions.len() - 1);
+    let wrong = RecordedCommit { payload: b"others".to_vec().into(), ..bad[0].clone() };
+    model.apply(&decode(&[steps_over(&wrong, end + 1)])).unwrap();
+    assert_eq!(model.parked().unwrap().len(), positions.len(), "other bytes than those that are there");
+    model.apply(&decode(&[steps_over(&bad[0], end + 2)])).unwrap();
+    let parked: Vec<_> = model.parked().unwrap().iter().map(|entry| entry.position).collect();
+    assert_eq!(parked[0], positions[3], "the next one stands in the way");
+    model.apply(&decode(&[steps_over(&bad[1], end + 3)])).unwrap();
+    assert_eq!(model.parked().unwrap(), []);
+
+    let others = Model::open(&reference.store, OpenClocks).unwrap();
+    let without: Vec<_> = commits
+        .into_iter()
+        .filter(|commit| ![positions[1], positions[3]].contains(&commit.position))
+        .collect();
+    others.apply(&decode(&without)).unwrap();
     let rows = |model: &Model<OpenClocks>| {
         let rows = model.dump().unwrap();
         rows.into_iter().filter(|(key, _)| key[0] >= FIRST_TABLE).collect::<Vec<_>>()
