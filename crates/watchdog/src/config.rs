@@ -20,6 +20,9 @@ pub struct Config {
     pub settle_ms: u64,
     /// The pause after the log was away, in milliseconds.
     pub retry_delay_ms: u64,
+    /// How often a folder that another process has, or that cannot be used, is tried again before the watchdog goes on
+    /// in memory. Too few, and a restart finds the former process still closing; too many, and nobody is urged meanwhile.
+    pub open_retries_max: u32,
 }
 
 impl Default for Config {
@@ -30,6 +33,7 @@ impl Default for Config {
             batch_commits_max: 1024,
             settle_ms: 5_000,
             retry_delay_ms: 500,
+            open_retries_max: 4,
         }
     }
 }

@@ -5,17 +5,18 @@ use std::sync::Arc;
 
 use cuiban_command_handler::{HandleError, Handlers};
 use cuiban_domain::ids::{BranchId, CommandId, TicketId};
-use cuiban_domain::organisation::{BranchEvent, CompanyEvent};
+use cuiban_domain::organisation::{Branch, BranchEvent, Company, CompanyEvent};
 use cuiban_domain::sla::{Clock, ClockState, Notice, Rung};
 use cuiban_domain::ticket::{
     DeadlineReason, IssueExpediteNotice, MoveDeadlines, Ticket, TicketCommand, TicketEvent,
 };
-use cuiban_domain::{Event, Instant};
+use cuiban_domain::{Aggregate, Event, Instant};
 use cuiban_event_schema::Commit;
 use futures::StreamExt;
 use futures::stream::FuturesOrdered;
 use uuid::Uuid;
 
+use crate::aside::Aside;
 use crate::{Config, DeadlineIndex, DueClock};
 
 /// The actor of what the watchdog asks for.
@@ -27,6 +28,9 @@ pub struct Expediting {
     config: Config,
     index: DeadlineIndex,
     moves: BTreeSet<(TicketId, DeadlineReason)>,
+    aside: Aside,
+    /// How many slices in a row came to nothing.
+    failed_slices: u32,
 }
 
 /// What one slice of due clocks came to.
@@ -36,19 +40,49 @@ pub struct Issued {
     pub notices: usize,
     /// Clocks that turned out not to be overdue: met, paused or moved meanwhile.
     pub not_overdue: usize,
-    /// Commands without an answer or refused by an absent log: to be tried again.
+    /// Clocks of tickets that were put aside.
+    pub put_aside: usize,
+    /// Clocks whose commands failed while others' did not: they wait by themselves.
+    pub put_off: usize,
+    /// Commands without an answer, as the log is away: to be tried again, before all others.
     pub failed: usize,
 }
+
+impl Issued {
+    /// Whether nothing that was tried came to anything.
+    pub(crate) fn is_away(&self) -> bool {
+        self.failed > 0
+    }
+}
+
+/// A slice that fails so often, while the log tells its time, does not fail for the log's absence.
+const FAILED_SLICES_MAX: u32 = 3;
 
 impl Expediting {
     /// Begins with these open clocks.
     pub fn new(handlers: Arc<Handlers>, config: Config, index: DeadlineIndex) -> Self {
-        Self { handlers, config, index, moves: BTreeSet::new() }
+        Self { handlers, config, index, moves: BTreeSet::new(), aside: Aside::default(), failed_slices: 0 }
     }
 
     /// The open clocks.
     pub fn index(&self) -> &DeadlineIndex {
         &self.index
+    }
+
+    /// The tickets that are put aside.
+    pub fn aside(&self) -> &Aside {
+        &self.aside
+    }
+
+    /// Puts a ticket aside with its clocks: nothing of it is urged or moved until its stream changes. All others go on.
+    pub fn put_aside(&mut self, ticket: TicketId, reason: &(dyn std::error::Error + 'static)) {
+        let clocks = self.index.remove_ticket(ticket);
+        self.moves.retain(|(moved, _)| *moved != ticket);
+        tracing::error!(
+            error = reason, %ticket, clocks,
+            "the ticket cannot be read and is put aside with its clocks: nothing of it is urged until its stream or the build changes"
+        );
+        self.aside.put(ticket, crate::error::chain(reason));
     }
 
     /// How many tickets' due instants still have to be looked at again.
@@ -58,6 +92,12 @@ impl Expediting {
 
     /// Folds one commit: clocks into the index, changes of the organisation into moves to make (R36).
     pub fn absorb(&mut self, commit: &Commit, branch: &BranchId) {
+        if let Ok(ticket) = commit.envelope.stream_id.parse()
+            && self.aside.hears_of(ticket)
+        {
+            // What it says is behind what cannot be read: the ticket is read as a whole, if it can be.
+            return;
+        }
         self.fold(commit, branch);
         let told_at = commit.envelope.happened.recorded_at;
         let entered_late = commit.envelope.happened.occurred_at < told_at;
@@ -98,6 +138,12 @@ impl Expediting {
                 Event::Branch(BranchEvent::DistrictsListed { .. }) => {
                     self.move_all(Some(branch), DeadlineReason::Area)
                 }
+                Event::SteppedOver(_) => match commit.envelope.stream_kind.as_str() {
+                    Company::KIND => self.move_all(None, DeadlineReason::Policy),
+                    Branch::KIND => self.move_all(Some(branch), DeadlineReason::Policy),
+                    _ => {}
+                },
+                // Staff, numbers, visits and alerts have no clocks.
                 _ => {}
             }
         }
@@ -121,28 +167,74 @@ impl Expediting {
             pairs.map(|(due, ticket)| self.issue(*due, ticket.as_ref())).collect();
         let known_next = self.known(next.iter().map(|clock| clock.ticket));
         let (results, _) = futures::join!(under_way.collect::<Vec<_>>(), known_next);
-        let mut issued = Issued::default();
+        let (mut issued, mut unanswered) = (Issued::default(), Vec::new());
         for (clock, result) in due.into_iter().zip(results) {
-            let settled = match &result {
-                Ok(handled) => self.settle(clock, Some(handled)),
+            match result {
+                Ok(ticket) if self.settle(clock, Some(&ticket)) => issued.notices += 1,
                 // A rule said no on the freshest state there is: the clock was met, paused or moved meanwhile.
                 Err(HandleError::Rejected(_)) => {
                     let ticket = self.handlers.known_ticket(clock.ticket).await;
-                    self.settle(clock, ticket.as_ref())
+                    if self.settle(clock, ticket.as_ref()) {
+                        issued.not_overdue += 1;
+                    } else {
+                        unanswered.push(clock);
+                    }
+                }
+                Ok(_) => unanswered.push(clock),
+                Err(error) if passes(&error) => {
+                    tracing::warn!(error = &error as &dyn std::error::Error, ticket = %clock.ticket, "催办 waits for the log");
+                    unanswered.push(clock);
                 }
                 Err(error) => {
-                    let error = error as &dyn std::error::Error;
-                    tracing::warn!(error, ticket = %clock.ticket, "催办 waits for the log");
-                    false
+                    self.put_aside(clock.ticket, &error);
+                    issued.put_aside += 1;
                 }
-            };
-            match (settled, result) {
-                (true, Ok(_)) => issued.notices += 1,
-                (true, Err(_)) => issued.not_overdue += 1,
-                (false, _) => issued.failed += 1,
             }
         }
+        self.wait_for_answers(unanswered, now, &mut issued);
         issued
+    }
+
+    /// Clocks without an answer stay first in line while nobody is answered; where others are, they wait by themselves
+    /// and hold up nobody.
+    fn wait_for_answers(&mut self, unanswered: Vec<DueClock>, now: Instant, issued: &mut Issued) {
+        let others_were = issued.notices + issued.not_overdue > 0;
+        if unanswered.is_empty() || others_were {
+            self.failed_slices = 0;
+        } else {
+            self.failed_slices += 1;
+        }
+        if others_were || self.failed_slices > FAILED_SLICES_MAX {
+            issued.put_off = unanswered.len();
+            for clock in unanswered {
+                self.index.put_off(clock, now + self.config.retry_delay());
+            }
+        } else {
+            issued.failed = unanswered.len();
+        }
+    }
+
+    /// Reads the tickets whose streams have changed since they were put aside; those that can be read come back with
+    /// their clocks. Answers whether all of them were answered.
+    pub async fn take_back(&mut self) -> bool {
+        let mut all_answered = true;
+        for ticket in self.aside.changed(self.config.moves_in_flight_max) {
+            match self.handlers.ticket_now(ticket).await {
+                Ok(state) => {
+                    tracing::warn!(%ticket, "the ticket can be read again and is watched again");
+                    self.aside.remove(ticket);
+                    self.index.set_ticket(ticket, &state);
+                    // Company and branch may have changed meanwhile.
+                    self.moves.insert((ticket, DeadlineReason::Policy));
+                }
+                Err(error) if passes(&error) => {
+                    tracing::warn!(error = &error as &dyn std::error::Error, %ticket, "a ticket put aside waits for the log");
+                    all_answered = false;
+                }
+                Err(error) => self.aside.put(ticket, crate::error::chain(&error)),
+            }
+        }
+        all_answered
     }
 
     /// Brings the index in line with the ticket as it is after the attempt; `false` if the clock is overdue still.
@@ -195,9 +287,10 @@ impl Expediting {
                 Ok(()) | Err(HandleError::Rejected(_)) => {
                     self.moves.remove(&key);
                 }
-                Err(error) => {
+                Err(error) if passes(&error) => {
                     tracing::warn!(error = &error as &dyn std::error::Error, ticket = %key.0, "a due instant waits for the log");
                 }
+                Err(error) => self.put_aside(key.0, &error),
             }
         }
         self.moves.len()
@@ -223,6 +316,25 @@ impl Expediting {
     async fn known(&self, tickets: impl Iterator<Item = TicketId>) -> Vec<Option<Ticket>> {
         let reads: FuturesOrdered<_> = tickets.map(|ticket| self.handlers.known_ticket(ticket)).collect();
         reads.collect().await
+    }
+}
+
+/// Whether the same command may be obeyed in a moment: the log is away or busy. Anything else is about this one stream.
+pub(crate) fn passes(error: &HandleError) -> bool {
+    use HandleError as E;
+    match error {
+        E::Unavailable(_) | E::Unknown(_) | E::Contended { .. } => true,
+        E::Rejected(_)
+        | E::RevisionMismatch { .. }
+        | E::KeyReused
+        | E::TooLarge(_)
+        | E::Unreadable(_)
+        | E::NotReadBack(_)
+        | E::NothingToStepOver
+        | E::StepsOverAnother { .. }
+        | E::StepsOverNewer { .. }
+        | E::NextNumberMissing
+        | E::Address(_) => false,
     }
 }
 

@@ -8,8 +8,8 @@ use std::hash::{Hash, Hasher};
 
 use cuiban_domain::Instant;
 use cuiban_domain::ids::{BranchId, TicketId};
-use cuiban_domain::sla::ClockKind;
-use cuiban_domain::ticket::{ClockBasis, TicketEvent};
+use cuiban_domain::sla::{ClockKind, ClockState};
+use cuiban_domain::ticket::{ClockBasis, Ticket, TicketEvent};
 use hashbrown::HashTable;
 
 /// A clock whose limit is broken, or will be. Ordered by when it is looked at.
@@ -182,6 +182,43 @@ impl DeadlineIndex {
             let (place, _) = entry.remove();
             self.due.remove(&(self.open(place).due.wakes_us, place));
             self.given_up.push(place);
+        }
+    }
+
+    /// Forgets all of a ticket's clocks; answers how many there were.
+    pub fn remove_ticket(&mut self, ticket: TicketId) -> usize {
+        let places = self.of_ticket(ticket);
+        for place in &places {
+            let ClockId { clock, cycle, .. } = self.open(*place).id;
+            self.remove(ticket, clock, cycle);
+        }
+        places.len()
+    }
+
+    /// Takes a ticket's running and paused clocks as its state has them.
+    pub fn set_ticket(&mut self, ticket: TicketId, state: &Ticket) {
+        self.remove_ticket(ticket);
+        let Some(branch) = state.branch() else { return };
+        for clock in &state.clocks {
+            match clock.state {
+                ClockState::Running { due_at } => {
+                    self.insert(ticket, branch, clock.kind, clock.cycle, Some(due_at));
+                }
+                ClockState::Paused { .. } => self.insert(ticket, branch, clock.kind, clock.cycle, None),
+                ClockState::Met { .. } | ClockState::Breached { .. } | ClockState::Cancelled => {}
+            }
+        }
+    }
+
+    /// Lets a due clock wait until `until`, unless it has changed meanwhile.
+    pub fn put_off(&mut self, due: DueClock, until: Instant) {
+        let id = ClockId { ticket: due.ticket, clock: due.clock, cycle: due.cycle };
+        let due_us = due.due_at.timestamp_micros();
+        for place in self.of_ticket(due.ticket) {
+            let open = *self.open(place);
+            if open.id == id && open.due.due_us == due_us {
+                self.set(OpenClock { due: Due { wakes_us: until.timestamp_micros(), due_us }, ..open });
+            }
         }
     }
 

@@ -1,9 +1,14 @@
-//! A read model that is kept beside the work that it is for: what waits on a disk never holds that up.
+//! A read model that is kept beside the work that it is for: what waits on a disk never holds that up, and a disk that
+//! cannot be used does not end it.
 
-use cuiban_projector::{Applied, Incoming, Model, Projection, Store, StoreError, StorePlace};
+use std::sync::Arc;
+
+use cuiban_event_log::Position;
+use cuiban_projector::{Applied, Incoming, MemoryDisk, Model, Projection, Store, StoreError, StorePlace};
 use tokio::task::JoinHandle;
 
-use crate::WatchError;
+use crate::error::chain;
+use crate::{Config, WatchError};
 
 /// A read model, the commits that it is to be fed next, and those that are being fed to it.
 pub(crate) struct Saving<P> {
@@ -13,14 +18,53 @@ pub(crate) struct Saving<P> {
     under_way: Option<JoinHandle<Result<Applied, StoreError>>>,
 }
 
-impl<P: Projection> Saving<P> {
-    /// Opens the model in a store of its own at this place.
-    pub(crate) async fn open(place: StorePlace, projection: P) -> Result<Self, WatchError> {
-        let within = place.clone();
-        let model = place.run(move || Model::open(&Store::open(within)?, projection)).await??;
-        Ok(Self { model, place, waiting: Vec::new(), under_way: None })
+impl<P: Projection + Copy> Saving<P> {
+    /// Opens the model in a store of its own at this place; again after a pause while another handle has it, which may
+    /// be one of ours that is still closing.
+    pub(crate) async fn open(place: StorePlace, projection: P, config: &Config) -> Result<Self, WatchError> {
+        let mut retries = 0;
+        loop {
+            let within = place.clone();
+            let opened = place.run(move || Model::open(&Store::open(within)?, projection)).await?;
+            match opened {
+                Ok(model) => return Ok(Self { model, place, waiting: Vec::new(), under_way: None }),
+                Err(StoreError::InUse { .. } | StoreError::Unavailable { .. })
+                    if retries < config.open_retries_max =>
+                {
+                    retries += 1;
+                    tokio::time::sleep(config.retry_delay()).await;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
     }
 
+    /// As [`Self::open`]; where the place cannot be used, in memory, from the log's first commit on.
+    pub(crate) async fn open_anywhere(
+        place: StorePlace,
+        projection: P,
+        config: &Config,
+    ) -> Result<(Self, Option<Arc<str>>), WatchError> {
+        match Self::open(place.clone(), projection, config).await {
+            Ok(saving) => Ok((saving, None)),
+            Err(WatchError::Store(error)) => {
+                say_lost(&place, &error);
+                let in_memory = StorePlace::Memory(MemoryDisk::default(), place.to_string());
+                Ok((Self::open(in_memory, projection, config).await?, Some(chain(&error).into())))
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn say_lost(place: &StorePlace, error: &StoreError) {
+    tracing::error!(
+        error = error as &dyn std::error::Error, %place,
+        "the watchdog's folder cannot be used: it goes on in memory, and reads the whole log at its next start"
+    );
+}
+
+impl<P: Projection> Saving<P> {
     /// The model; it knows what was saved, and not what waits.
     pub(crate) fn model(&self) -> &Model<P> {
         &self.model
@@ -73,5 +117,86 @@ impl<P: Projection> Saving<P> {
         self.finish().await?;
         self.begin();
         self.finish().await
+    }
+}
+
+/// A [`Saving`] that may be lost: then nothing is kept, and the work goes on.
+pub(crate) struct Expendable<P> {
+    saving: Option<Saving<P>>,
+    place: StorePlace,
+    lost: Option<Arc<str>>,
+}
+
+impl<P: Projection + Copy> Expendable<P> {
+    /// Opens the model, if that can be done.
+    pub(crate) async fn open(place: StorePlace, projection: P, config: &Config) -> Result<Self, WatchError> {
+        match Saving::open(place.clone(), projection, config).await {
+            Ok(saving) => Ok(Self { saving: Some(saving), place, lost: None }),
+            Err(WatchError::Store(error)) => {
+                say_lost(&place, &error);
+                Ok(Self { saving: None, place, lost: Some(chain(&error).into()) })
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl<P: Projection> Expendable<P> {
+    /// Why nothing is kept, if so.
+    pub(crate) fn lost(&self) -> Option<Arc<str>> {
+        self.lost.clone()
+    }
+
+    /// Where the log is to be followed from.
+    pub(crate) fn cursor(&self) -> Result<Position, StoreError> {
+        self.saving.as_ref().map_or(Ok(Position::START), |saving| saving.model().cursor())
+    }
+
+    /// As [`Saving::ask`]; `None` where nothing is kept.
+    pub(crate) async fn ask<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&Model<P>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<Option<T>, WatchError> {
+        match &self.saving {
+            Some(saving) => saving.ask(question).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// As [`Saving::push`].
+    pub(crate) fn push(&mut self, incoming: Incoming) {
+        if let Some(saving) = &mut self.saving {
+            saving.push(incoming);
+        }
+    }
+
+    /// As [`Saving::has_room`].
+    pub(crate) fn has_room(&self, waiting_max: usize) -> bool {
+        self.saving.as_ref().is_none_or(|saving| saving.has_room(waiting_max))
+    }
+
+    /// As [`Saving::is_under_way`].
+    pub(crate) fn is_under_way(&self) -> bool {
+        self.saving.as_ref().is_some_and(Saving::is_under_way)
+    }
+
+    /// As [`Saving::begin`].
+    pub(crate) fn begin(&mut self) {
+        if let Some(saving) = &mut self.saving {
+            saving.begin();
+        }
+    }
+
+    /// As [`Saving::finish`]; a disk that refuses is not asked again before the next start.
+    pub(crate) async fn finish(&mut self) -> Result<(), WatchError> {
+        let Some(saving) = &mut self.saving else { return Ok(()) };
+        match saving.finish().await {
+            Err(WatchError::Store(error)) => {
+                say_lost(&self.place, &error);
+                (self.saving, self.lost) = (None, Some(chain(&error).into()));
+                Ok(())
+            }
+            finished => finished,
+        }
     }
 }

@@ -6,16 +6,18 @@ use std::time::Duration;
 use cuiban_command_handler::{Clock, ClockGuard, Handlers};
 use cuiban_domain::Aggregate;
 use cuiban_domain::Instant;
-use cuiban_domain::ids::BranchId;
+use cuiban_domain::ids::{BranchId, TicketId};
 use cuiban_domain::organisation::{Branch, Company};
 use cuiban_domain::ticket::Ticket;
-use cuiban_event_log::{EventLog, Filter, Pattern, Subscription, Token};
-use cuiban_projector::{Incoming, Key, Model, OpenClock, OpenClocks, StoreError, StorePlace};
+use cuiban_event_log::{EventLog, Filter, Pattern, StreamId, Subscription, Token};
+use cuiban_projector::{
+    Incoming, Key, MemoryDisk, Model, OpenClock, OpenClocks, ParkedEntry, StoreError, StorePlace,
+};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::saving::Saving;
+use crate::saving::{Expendable, Saving};
 use crate::succession::{Ownership, SuccessionError};
 use crate::{Config, DeadlineIndex, Expediting, Issued, Succession, WatchError};
 
@@ -33,6 +35,10 @@ pub struct Status {
     pub next_due: Option<Instant>,
     /// Whether the clock is held back because it runs ahead of the log's own time.
     pub clock_suspect: bool,
+    /// Tickets that cannot be read: nothing of them is urged.
+    pub put_aside: usize,
+    /// Why the folder is not used, where it cannot be: the watchdog goes on in memory.
+    pub unkept: Option<Arc<str>>,
 }
 
 /// A running watchdog. Dropping it cuts it off; [`Watchdog::stop`] lets it finish what is under way.
@@ -53,15 +59,10 @@ impl Watchdog {
         let place = place.into();
         let stop = CancellationToken::new();
         let (told, status) = watch::channel(Status::default());
-        let parts = Parts { handlers, log, config, stop: stop.clone() };
+        let parts = Parts { handlers, log, config, stop: stop.clone(), told };
         let mut tasks = JoinSet::new();
-        tasks.spawn(again_and_again(parts.clone(), place.join("clocks"), move |parts, place| {
-            let told = told.clone();
-            async move { expedite(&parts, place, &told).await }
-        }));
-        tasks.spawn(again_and_again(parts, place.join("ownership"), |parts, place| async move {
-            succeed(&parts, place).await
-        }));
+        tasks.spawn(again_and_again(parts.clone(), place.join("clocks"), expedite));
+        tasks.spawn(again_and_again(parts, place.join("ownership"), succeed));
         Self { stop, tasks, status }
     }
 
@@ -87,17 +88,33 @@ struct Parts {
     log: Arc<dyn EventLog>,
     config: Config,
     stop: CancellationToken,
+    told: watch::Sender<Status>,
 }
 
-/// Runs a loop until it is stopped; what fails is said, and begun again after a pause.
+impl Parts {
+    /// What is lost stays so until the next start.
+    fn tell_unkept(&self, unkept: Option<Arc<str>>) {
+        if unkept.is_some() {
+            self.told.send_modify(|status| status.unkept = unkept);
+        }
+    }
+}
+
+/// Runs a loop until it is stopped; what fails is said, and begun again after a pause. After a disk that refuses, in
+/// memory.
 async fn again_and_again<F, R>(parts: Parts, place: StorePlace, run: F)
 where
     F: Fn(Parts, StorePlace) -> R,
     R: Future<Output = Result<(), WatchError>>,
 {
+    let mut place = place;
     while !parts.stop.is_cancelled() {
         if let Err(error) = run(parts.clone(), place.clone()).await {
             tracing::error!(error = &error as &dyn std::error::Error, %place, "the watchdog begins again");
+            if let WatchError::Store(StoreError::Unavailable { .. } | StoreError::Unwritable(_)) = &error {
+                parts.tell_unkept(Some(crate::error::chain(&error).into()));
+                place = StorePlace::Memory(MemoryDisk::default(), place.to_string());
+            }
             tokio::select! {
                 biased;
                 () = parts.stop.cancelled() => {}
@@ -108,41 +125,36 @@ where
 }
 
 /// The 催办 loop: wakes for commits and for the earliest due instant.
-async fn expedite(parts: &Parts, place: StorePlace, told: &watch::Sender<Status>) -> Result<(), WatchError> {
-    let mut saving = Saving::open(place, OpenClocks).await?;
-    let result = expedite_from(parts, &mut saving, told).await;
+async fn expedite(parts: Parts, place: StorePlace) -> Result<(), WatchError> {
+    let mut saving = Expendable::open(place, OpenClocks, &parts.config).await?;
+    let result = expedite_from(&parts, &mut saving).await;
     // Whatever ended it: nothing is written any more when this returns.
     saving.finish().await?;
     result
 }
 
 /// Goes on from where the model of the open clocks is.
-async fn expedite_from(
-    parts: &Parts,
-    saving: &mut Saving<OpenClocks>,
-    told: &watch::Sender<Status>,
-) -> Result<(), WatchError> {
-    let cursor = saving.model().cursor()?;
-    let index = saving.ask(open_clocks).await?;
+async fn expedite_from(parts: &Parts, saving: &mut Expendable<OpenClocks>) -> Result<(), WatchError> {
+    let cursor = saving.cursor()?;
+    let known = saving.ask(open_clocks).await?;
+    let (index, parked) = known.unwrap_or_default();
     let mut expediting = Expediting::new(parts.handlers.clone(), parts.config.clone(), index);
+    for (ticket, reason) in parked {
+        expediting.put_aside(ticket, &SetAside(reason));
+    }
     let guard = parts.handlers.clock_guard();
     let mut subscription = parts.log.subscribe(watched(), cursor).await?;
     let mut caught_up = false;
     loop {
-        let (mut more_to_do, mut failed) = (false, false);
+        let mut turn = Turn::default();
         if caught_up {
-            let issued = issue_due(&mut expediting, guard).await;
-            let moves_before = expediting.outstanding_moves();
-            let moves_left = if moves_before > 0 { expediting.move_some().await } else { 0 };
-            failed = issued.failed > 0 || (moves_left > 0 && moves_left == moves_before);
-            more_to_do =
-                moves_left > 0 || issued.notices + issued.not_overdue == parts.config.notices_in_flight_max;
+            turn = take_turn(parts, &mut expediting).await;
         }
         if expediting.outstanding_moves() == 0 {
             saving.begin();
         }
-        told.send_replace(status(&expediting, guard, caught_up));
-        let next_due = expediting.index().next_due().filter(|_| caught_up && !failed);
+        tell(parts, &expediting, saving, caught_up);
+        let next_due = expediting.index().next_due().filter(|_| caught_up && !turn.notices_wait);
         let wakes_at = next_due.map(|due_at| guard.clock_shows(due_at + JUST_AFTER));
         let has_room = saving.has_room(parts.config.batch_commits_max);
         tokio::select! {
@@ -158,21 +170,68 @@ async fn expedite_from(
                 }
             }
             () = sleep_until(parts.handlers.clock().as_ref(), wakes_at), if wakes_at.is_some() => {}
-            () = std::future::ready(()), if more_to_do && !failed => {}
-            () = tokio::time::sleep(parts.config.retry_delay()), if failed => {}
+            () = std::future::ready(()), if turn.more_to_do => {}
+            () = tokio::time::sleep(parts.config.retry_delay()), if turn.something_waits => {}
         }
     }
 }
 
-fn open_clocks(model: &Model<OpenClocks>) -> Result<DeadlineIndex, StoreError> {
-    model.read(|rows| {
+/// What is left to do after one turn.
+#[derive(Clone, Copy, Debug, Default)]
+struct Turn {
+    /// At once.
+    more_to_do: bool,
+    /// After a pause.
+    something_waits: bool,
+    /// Notices are among it: the next due instant is not waited for meanwhile, it would be in vain.
+    notices_wait: bool,
+}
+
+/// A slice of what is due, of what moves, and of what can be read again.
+async fn take_turn(parts: &Parts, expediting: &mut Expediting) -> Turn {
+    let issued = issue_due(expediting, parts.handlers.clock_guard()).await;
+    let moves_before = expediting.outstanding_moves();
+    let moves_left = if moves_before > 0 { expediting.move_some().await } else { 0 };
+    let moves_stand_still = moves_left > 0 && moves_left == moves_before;
+    let all_answered = expediting.take_back().await;
+    let done = issued.notices + issued.not_overdue + issued.put_aside + issued.put_off;
+    let notices_wait = issued.is_away();
+    let more_notices = !notices_wait && done == parts.config.notices_in_flight_max;
+    let more_moves = !moves_stand_still && expediting.outstanding_moves() > 0;
+    Turn {
+        more_to_do: more_notices || more_moves || (all_answered && expediting.aside().has_changed()),
+        something_waits: notices_wait || moves_stand_still || !all_answered,
+        notices_wait,
+    }
+}
+
+/// A ticket whose commits are set aside by the model of the open clocks, and why.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct SetAside(String);
+
+type Parked = Vec<(TicketId, String)>;
+
+/// The open clocks as they are kept; commits that were set aside are tried again, as a newer build may read them.
+fn open_clocks(model: &Model<OpenClocks>) -> Result<(DeadlineIndex, Parked), StoreError> {
+    model.retry_parked()?;
+    let index = model.read(|rows| {
         let mut index = DeadlineIndex::default();
         for row in rows.walk::<OpenClock>(&Key::new()) {
             let (_, clock) = row?;
             index.insert(clock.ticket, &clock.branch, clock.clock, clock.cycle, clock.due_at);
         }
         Ok(index)
-    })
+    })?;
+    let of_ticket = |parked: ParkedEntry| {
+        let ticket = ticket_of(&parked.stream)?;
+        Some((ticket, parked.reason))
+    };
+    Ok((index, model.parked()?.into_iter().filter_map(of_ticket).collect()))
+}
+
+fn ticket_of(stream: &StreamId) -> Option<TicketId> {
+    (stream.kind.as_str() == Ticket::KIND).then(|| stream.id.as_str().parse().ok()).flatten()
 }
 
 /// Issues what is due; while the log does not tell its time, nothing is known to be.
@@ -204,7 +263,7 @@ async fn sleep_until(clock: &dyn Clock, at: Option<Instant>) {
 async fn absorb(
     parts: &Parts,
     expediting: &mut Expediting,
-    saving: &mut Saving<OpenClocks>,
+    saving: &mut Expendable<OpenClocks>,
     incoming: Incoming,
 ) {
     let kind = incoming.recorded.stream.kind.as_str();
@@ -213,10 +272,11 @@ async fn absorb(
     }
     match &incoming.commit {
         Ok(commit) => expediting.absorb(commit, &branch_of(&incoming)),
-        Err(error) => {
-            let error = error as &dyn std::error::Error;
-            tracing::error!(error, position = %incoming.recorded.position, "a commit is parked by the watchdog");
-        }
+        Err(error) => match ticket_of(&incoming.recorded.stream) {
+            Some(ticket) => expediting.put_aside(ticket, error),
+            // Of company or branch: the directory says so, and what they said before holds.
+            None => {}
+        },
     }
     saving.push(incoming);
 }
@@ -228,31 +288,48 @@ fn branch_of(incoming: &Incoming) -> BranchId {
     branch.unwrap_or_else(|_| BranchId::new("company").expect("fits the alphabet"))
 }
 
-fn status(expediting: &Expediting, guard: &ClockGuard, caught_up: bool) -> Status {
-    Status {
-        caught_up,
-        open_clocks: expediting.index().len(),
-        next_due: expediting.index().next_due(),
-        clock_suspect: guard.clock_suspect(),
-    }
+fn tell(parts: &Parts, expediting: &Expediting, saving: &Expendable<OpenClocks>, caught_up: bool) {
+    parts.told.send_modify(|status| {
+        status.caught_up = caught_up;
+        status.open_clocks = expediting.index().len();
+        status.next_due = expediting.index().next_due();
+        status.clock_suspect = parts.handlers.clock_guard().clock_suspect();
+        status.put_aside = expediting.aside().len();
+    });
+    parts.tell_unkept(saving.lost());
 }
 
 /// The succession's loop: one commit after the other, each drawn from before the cursor passes it.
-async fn succeed(parts: &Parts, place: StorePlace) -> Result<(), WatchError> {
-    let saving = Saving::open(place, Ownership).await?;
+async fn succeed(parts: Parts, place: StorePlace) -> Result<(), WatchError> {
+    let (saving, lost) = Saving::open_anywhere(place, Ownership, &parts.config).await?;
+    parts.tell_unkept(lost);
     let mut succession = Succession::new(parts.handlers.clone(), saving);
+    // A newer build may read what was set aside: what follows from it is drawn before it is folded.
+    for incoming in succession.take_parked()? {
+        if !draw(&parts, &mut succession, &incoming).await? {
+            return Ok(());
+        }
+        succession.note(&incoming)?;
+    }
+    succession.retry_parked()?;
     let mut drawn_up_to = succession.cursor()?;
     let mut subscription = parts.log.subscribe(watched(), drawn_up_to).await?;
-    while let Some(batch) = next_or_stop(parts, &mut subscription).await {
+    while let Some(batch) = next_or_stop(&parts, &mut subscription).await {
         for recorded in batch? {
             if recorded.position <= drawn_up_to {
-                // Told again: drawn now, its consequence would rest on what has happened since.
+                // Redelivered: acting on it now would use a later state.
                 continue;
             }
             drawn_up_to = recorded.position;
             let incoming = Incoming::decode(recorded);
+            for released in succession.released_by(&incoming).await? {
+                if !draw(&parts, &mut succession, &released).await? {
+                    return Ok(());
+                }
+                succession.note(&released)?;
+            }
             // A consequence is drawn from the state just before its cause.
-            if !draw(parts, &mut succession, &incoming).await? {
+            if !draw(&parts, &mut succession, &incoming).await? {
                 return Ok(());
             }
             succession.absorb(incoming)?;
@@ -274,6 +351,9 @@ async fn next_or_stop(parts: &Parts, subscription: &mut Subscription) -> Option<
 
 /// Draws a commit's consequences, again and again while the log is away; `false` when stopped meanwhile.
 async fn draw(parts: &Parts, succession: &mut Succession, incoming: &Incoming) -> Result<bool, WatchError> {
+    if !succession.is_to_be_drawn(incoming) {
+        return Ok(true);
+    }
     let Ok(commit) = &incoming.commit else { return Ok(true) };
     if incoming.recorded.stream.kind.as_str() == Branch::KIND {
         parts.handlers.directory().wait_for(incoming.recorded.position).await;

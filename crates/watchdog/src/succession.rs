@@ -4,8 +4,8 @@
 //! successor, and a technician's time that was kept for a ticket is free when the ticket needs it no more. Each
 //! consequence is drawn before the fold's cursor passes its cause, so a crash in between repeats it, harmlessly.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use cuiban_command_handler::{HandleError, Handlers};
@@ -14,13 +14,13 @@ use cuiban_domain::ids::{BranchId, CommandId, StaffId, TicketId};
 use cuiban_domain::organisation::{BranchEvent, Organisation};
 use cuiban_domain::text::Line;
 use cuiban_domain::ticket::{ReassignTicket, TicketCommand, TicketEvent};
-use cuiban_event_log::Position;
+use cuiban_event_log::{Position, StreamId};
 use cuiban_event_schema::Commit;
 use cuiban_projector::{FIRST_TABLE, Incoming, Key, Model, Projection, Row, StoreError, Unfoldable, View};
 use serde::{Deserialize, Serialize};
 
 use crate::WatchError;
-use crate::expediting::command_because_of;
+use crate::expediting::{command_because_of, passes};
 use crate::saving::Saving;
 
 /// The actor of what the succession asks for.
@@ -115,11 +115,66 @@ pub struct Succession {
     saving: Saving<Ownership>,
     /// The tickets that were looked up since the last save, as the commits leave them that wait for the next.
     ahead: HashMap<TicketId, Option<Owned>>,
+    /// The streams with a commit that cannot be read: what lies behind it is drawn from when it is folded.
+    set_aside: HashSet<StreamId>,
 }
 
 impl Succession {
     pub(crate) fn new(handlers: Arc<Handlers>, saving: Saving<Ownership>) -> Self {
-        Self { handlers, saving, ahead: HashMap::new() }
+        Self { handlers, saving, ahead: HashMap::new(), set_aside: HashSet::new() }
+    }
+
+    /// The commits that were set aside, in the log's order.
+    pub(crate) fn take_parked(&mut self) -> Result<Vec<Incoming>, StoreError> {
+        self.saving.model().parked_commits()
+    }
+
+    /// Folds what was set aside and can be read by now.
+    pub(crate) fn retry_parked(&mut self) -> Result<(), StoreError> {
+        self.saving.model().retry_parked()?;
+        self.ahead.clear();
+        let parked = self.saving.model().parked()?;
+        self.set_aside = parked.into_iter().map(|parked| parked.stream).collect();
+        Ok(())
+    }
+
+    /// Whether consequences of this commit are to be drawn now: not of one that cannot be read, nor of those behind it.
+    pub(crate) fn is_to_be_drawn(&mut self, incoming: &Incoming) -> bool {
+        let stream = &incoming.recorded.stream;
+        if incoming.commit.is_err() {
+            self.set_aside.insert(stream.clone());
+        }
+        !self.set_aside.contains(stream)
+    }
+
+    /// The commits of a stream that can be folded again because this one steps over what stood in their way.
+    pub(crate) async fn released_by(&mut self, incoming: &Incoming) -> Result<Vec<Incoming>, WatchError> {
+        let stream = &incoming.recorded.stream;
+        let stepped_over: Vec<_> = incoming.steps_over().collect();
+        if stepped_over.is_empty() || !self.set_aside.contains(stream) {
+            return Ok(Vec::new());
+        }
+        self.save().await?;
+        let mut released = self.saving.model().parked_commits()?;
+        released
+            .retain(|parked| parked.recorded.stream == *stream && !stepped_over.contains(&parked.identity()));
+        self.set_aside.remove(stream);
+        Ok(released)
+    }
+
+    /// Takes note of a commit whose consequences have been drawn, and which the fold has already.
+    pub(crate) fn note(&mut self, incoming: &Incoming) -> Result<(), WatchError> {
+        let Ok(commit) = &incoming.commit else { return Ok(()) };
+        if self.set_aside.contains(&incoming.recorded.stream) {
+            return Ok(());
+        }
+        for event in &commit.events {
+            let Event::Ticket(event) = event else { continue };
+            let Ok(ticket) = commit.envelope.stream_id.parse() else { break };
+            let owned = self.owned(ticket)?;
+            self.ahead.insert(ticket, after(ticket, owned, event));
+        }
+        Ok(())
     }
 
     /// The position up to which consequences were drawn and the fold is saved.
@@ -129,14 +184,7 @@ impl Succession {
 
     /// Folds a commit whose consequences have been drawn.
     pub(crate) fn absorb(&mut self, incoming: Incoming) -> Result<(), WatchError> {
-        if let Ok(commit) = &incoming.commit {
-            for event in &commit.events {
-                let Event::Ticket(event) = event else { break };
-                let Ok(ticket) = commit.envelope.stream_id.parse() else { break };
-                let owned = self.owned(ticket)?;
-                self.ahead.insert(ticket, after(ticket, owned, event));
-            }
-        }
+        self.note(&incoming)?;
         self.saving.push(incoming);
         Ok(())
     }
@@ -167,7 +215,24 @@ impl Succession {
                     self.free_visit(commit.envelope.commit_id, ticket, event).await?;
                     self.pass_on_if_left(commit.envelope.commit_id, ticket, branch, event).await?;
                 }
+                Event::SteppedOver(_) => {
+                    let Ok(ticket) = commit.envelope.stream_id.parse() else { continue };
+                    self.catch_up(commit.envelope.commit_id, ticket).await?;
+                }
+                // Company, numbers and alerts: nobody owes anything by them.
                 _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// A ticket that could not be read for a while: those in charge of it may have left meanwhile.
+    async fn catch_up(&mut self, cause: CommandId, ticket: TicketId) -> Result<(), SuccessionError> {
+        let Some(owned) = self.owned(ticket)? else { return Ok(()) };
+        for owner in [&owned.technician, &owned.handler].into_iter().flatten() {
+            let successor = successor_of(&self.handlers.directory().organisation(), &owned.branch, owner);
+            if let Some(successor) = successor {
+                self.pass_on(cause, ticket, owner, &successor).await?;
             }
         }
         Ok(())
@@ -264,14 +329,19 @@ fn successor_of(organisation: &Organisation, branch: &BranchId, staff: &StaffId)
     None
 }
 
-/// A rule that says no has the last word; anything else is tried again.
+/// A rule that says no has the last word; what passes is tried again; a ticket that cannot be read holds up no other.
 fn obeyed(result: Result<(), HandleError>, ticket: TicketId) -> Result<(), SuccessionError> {
     match result {
         Err(HandleError::Rejected(rejection)) => {
             tracing::info!(%ticket, code = rejection.code(), "nothing to pass on");
             Ok(())
         }
-        Err(error) => Err(SuccessionError::Handle(error)),
+        Err(error) if passes(&error) => Err(SuccessionError::Handle(error)),
+        Err(error) => {
+            let error = &error as &dyn std::error::Error;
+            tracing::error!(error, %ticket, "what was owed is not passed on until the ticket can be read");
+            Ok(())
+        }
         Ok(()) => Ok(()),
     }
 }

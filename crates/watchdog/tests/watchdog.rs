@@ -5,8 +5,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use chrono::{DateTime, TimeDelta};
-use cuiban_command_handler::{Clock, CommandMeta, Handlers, ManualClock, SeededIds};
+use cuiban_command_handler::{Clock, CommandMeta, Handlers, ManualClock, SeededIds, StepOver};
 use cuiban_domain::ids::{Actor, BranchId, CommandId, StaffId, TicketId};
 use cuiban_domain::organisation::{
     AdmitStaff, BranchCommand, CompanyCommand, LeaveStaff, OpenBranch, SetBranchLimits, SetPolicy,
@@ -20,8 +21,9 @@ use cuiban_domain::ticket::{
     RespondToCustomer, TicketCommand, TicketEvent, TicketKind, Urgency, VisitWindow,
 };
 use cuiban_domain::{Event, Instant};
-use cuiban_event_log::{EventLog, Filter, MemoryLog, Position};
+use cuiban_event_log::{Append, EventLog, Expected, Filter, MemoryLog, Position, Route, StreamId, Token};
 use cuiban_event_schema::Commit;
+use cuiban_projector::{MemoryDisk, StorePlace, WriteFault};
 use cuiban_watchdog::{Config, Watchdog};
 use tempfile::TempDir;
 use uuid::Uuid;
@@ -29,6 +31,7 @@ use uuid::Uuid;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 struct Office {
+    memory: MemoryLog,
     log: Arc<dyn EventLog>,
     clock: Arc<ManualClock>,
     handlers: Arc<Handlers>,
@@ -53,13 +56,14 @@ impl Office {
     async fn open() -> Self {
         let clock = Arc::new(ManualClock::new(DateTime::from_timestamp(1_772_413_200, 0).unwrap()));
         let time = clock.clone();
-        let log: Arc<dyn EventLog> = Arc::new(MemoryLog::with_time(Arc::new(move || time.now())));
+        let memory = MemoryLog::with_time(Arc::new(move || time.now()));
+        let log: Arc<dyn EventLog> = Arc::new(memory.clone());
         let actor = Actor::new("test").unwrap();
         let ids = Arc::new(SeededIds::new(7));
         let handlers =
             Handlers::start(log.clone(), clock.clone(), ids, actor, Default::default()).await.unwrap();
         let dir = tempfile::tempdir().unwrap();
-        let office = Self { log, clock, handlers: Arc::new(handlers), dir, ids: SeededIds::new(8) };
+        let office = Self { memory, log, clock, handlers: Arc::new(handlers), dir, ids: SeededIds::new(8) };
         office.branch(OpenBranch { branch: branch(), name: name("城东"), province: None }.into()).await;
         for (id, role) in
             [("T1", Role::Technician), ("T2", Role::Technician), ("S1", Role::ServiceSupervisor)]
@@ -107,7 +111,7 @@ impl Office {
         let reading = async {
             loop {
                 let recorded = subscription.next().await.unwrap().unwrap();
-                let commit = cuiban_event_schema::decode(&recorded.payload).unwrap();
+                let Ok(commit) = cuiban_event_schema::decode(&recorded.payload) else { continue };
                 let done = enough(&commit);
                 seen.push(commit);
                 if done {
@@ -117,6 +121,22 @@ impl Office {
         };
         tokio::time::timeout(PATIENCE, reading).await.expect("what is waited for comes");
         seen
+    }
+
+    /// Bytes that no build reads, behind what the stream has.
+    fn spoil(&self, stream: &StreamId) -> StepOver {
+        let token = |text: &str| Token::new(text).unwrap();
+        let payload = Bytes::from_static(b"\xff garbage");
+        let sha256 = cuiban_event_schema::hash(&payload);
+        let append = Append {
+            stream: stream.clone(),
+            expected: self.memory.stream_version(stream).map_or(Expected::NoStream, Expected::At),
+            route: Route { branch: token("B0"), class: token("case") },
+            commit_id: Uuid::nil(),
+            payload,
+        };
+        let position = self.memory.append_now(append).unwrap().position;
+        StepOver { position, sha256, reason: Line::new("误写入").unwrap(), even_newer: false }
     }
 
     async fn until_notices(&self, count: usize) -> Vec<(TicketId, Instant, bool, Instant)> {
@@ -129,6 +149,23 @@ impl Office {
             .await;
         commits.iter().flat_map(notices).collect()
     }
+}
+
+fn stream(ticket: TicketId) -> StreamId {
+    StreamId { kind: Token::new("ticket").unwrap(), id: Token::new(ticket.to_string()).unwrap() }
+}
+
+fn two_hours() -> BranchCommand {
+    let limit = Limit { span: "2h".parse().unwrap(), measure: Measure::Working };
+    let rule = LimitRule {
+        clock: ClockKind::Dispatch,
+        limit,
+        kind: None,
+        urgency: None,
+        customer_level: None,
+        area: None,
+    };
+    SetBranchLimits { limits: vec![rule] }.into()
 }
 
 fn request() -> RegisterTicket {
@@ -393,5 +430,208 @@ async fn r64_a_call_entered_days_later_with_its_answer_is_not_urged_for_the_answ
         issued[0].1 < dispatch_due && issued[0].1 != on_friday + TimeDelta::hours(24),
         "the visit alone: {issued:?}"
     );
+    watchdog.stop().await;
+}
+
+#[tokio::test]
+async fn r61_tickets_that_cannot_be_read_hold_up_no_other_however_many_they_are() {
+    let office = Office::open().await;
+    let mut unreadable = Vec::new();
+    for _ in 0..Config::default().notices_in_flight_max * 2 + 1 {
+        unreadable.push(office.call().await);
+    }
+    let healthy = office.call().await;
+    let due_at = dispatch_due(&office);
+    // Half of them before the watchdog starts, half while it runs.
+    let (before, meanwhile) = unreadable.split_at(unreadable.len() / 2);
+    before.iter().for_each(|ticket| drop(office.spoil(&stream(*ticket))));
+    let watchdog = office.watch("one");
+    watchdog.status().wait_for(|status| status.caught_up).await.unwrap();
+    meanwhile.iter().for_each(|ticket| drop(office.spoil(&stream(*ticket))));
+    let aside = unreadable.len();
+    watchdog.status().wait_for(|status| status.put_aside == aside && status.open_clocks == 2).await.unwrap();
+    office.clock.advance_to(due_at + TimeDelta::microseconds(1));
+    let issued = office.until_notices(1).await;
+    assert_eq!(issued, [(healthy, due_at, false, due_at + TimeDelta::microseconds(1))]);
+    watchdog.stop().await;
+
+    // They are put aside by the next watchdog too, and by one that has to begin from nothing.
+    for name in ["one", "two"] {
+        let watchdog = office.watch(name);
+        watchdog.status().wait_for(|status| status.put_aside == aside && status.caught_up).await.unwrap();
+        watchdog.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn r61_overdue_tickets_that_turn_out_to_be_unreadable_hold_up_no_other() {
+    let office = Office::open().await;
+    let mut unreadable = Vec::new();
+    for _ in 0..Config::default().notices_in_flight_max * 2 {
+        unreadable.push(office.call().await);
+    }
+    // Known to the watchdog's own store as open, and spoilt while it is down: first in line when it is back.
+    let watchdog = office.watch("one");
+    let clocks = unreadable.len() * 2;
+    watchdog.status().wait_for(|status| status.open_clocks == clocks).await.unwrap();
+    watchdog.stop().await;
+    unreadable.iter().for_each(|ticket| drop(office.spoil(&stream(*ticket))));
+    office.clock.advance_by(Duration::from_secs(1));
+    let healthy = office.call().await;
+    office.clock.advance_to(dispatch_due(&office) + TimeDelta::hours(1));
+    let watchdog = office.watch("one");
+    assert_eq!(office.until_notices(1).await[0].0, healthy);
+    watchdog.stop().await;
+}
+
+#[tokio::test]
+async fn r36_one_that_cannot_be_read_puts_off_neither_moves_nor_the_notices_of_others() {
+    let office = Office::open().await;
+    let (unreadable, healthy) = (office.call().await, office.call().await);
+    let watchdog = office.watch("one");
+    watchdog.status().wait_for(|status| status.open_clocks == 4).await.unwrap();
+    office.spoil(&stream(unreadable));
+    office.branch(two_hours()).await;
+    let due_at = office.clock.now() + TimeDelta::hours(2);
+    office.until(|commit| has(commit, |event| moved_to(event, due_at))).await;
+    watchdog.status().wait_for(|status| status.next_due == Some(due_at)).await.unwrap();
+    office.clock.advance_to(due_at + TimeDelta::microseconds(1));
+    let issued = office.until_notices(1).await;
+    assert_eq!(issued, [(healthy, due_at, false, due_at + TimeDelta::microseconds(1))]);
+    watchdog.stop().await;
+}
+
+#[tokio::test]
+async fn r61_a_ticket_that_is_stepped_over_is_watched_again_by_the_rules_that_hold_then() {
+    let office = Office::open().await;
+    let ticket = office.call().await;
+    let watchdog = office.watch("one");
+    let step = office.spoil(&stream(ticket));
+    watchdog.status().wait_for(|status| status.put_aside == 1).await.unwrap();
+    office.branch(two_hours()).await;
+    let due_at = office.clock.now() + TimeDelta::hours(2);
+    office.handlers.step_over(&stream(ticket), &step, None, &office.meta()).await.unwrap();
+    office.until(|commit| has(commit, |event| moved_to(event, due_at))).await;
+    watchdog.status().wait_for(|status| status.put_aside == 0 && status.open_clocks == 2).await.unwrap();
+    office.clock.advance_to(due_at + TimeDelta::microseconds(1));
+    assert_eq!(office.until_notices(1).await[0].1, due_at);
+    watchdog.stop().await;
+}
+
+#[tokio::test]
+async fn r36_a_changed_policy_behind_an_unreadable_commit_moves_due_instants_when_it_is_stepped_over() {
+    let office = Office::open().await;
+    let branch_stream = StreamId { kind: Token::new("branch").unwrap(), id: Token::new("B0").unwrap() };
+    // What a newer build, which reads the unreadable commit, records behind it.
+    let limits = {
+        let before = office.log.head().await.unwrap();
+        let elsewhere = BranchId::new("B9").unwrap();
+        let open = OpenBranch { branch: elsewhere.clone(), name: name("城西"), province: None };
+        office.handlers.branch(&elsewhere, &open.into(), &office.meta()).await.unwrap();
+        office.handlers.branch(&elsewhere, &two_hours(), &office.meta()).await.unwrap();
+        office.memory.commits_after(before)[1].payload.clone()
+    };
+    office.call().await;
+    let watchdog = office.watch("one");
+    let step = office.spoil(&branch_stream);
+    let version = office.memory.stream_version(&branch_stream).unwrap();
+    let route = Route { branch: Token::new("B0").unwrap(), class: Token::new("policy").unwrap() };
+    let append = Append {
+        stream: branch_stream.clone(),
+        expected: Expected::At(version),
+        route,
+        commit_id: Uuid::from_u128(9),
+        payload: limits,
+    };
+    let behind = office.memory.append_now(append).unwrap();
+    office.handlers.directory().wait_for(behind.position).await;
+    let limits_of = || {
+        let organisation = office.handlers.directory().organisation();
+        organisation.branch(&branch()).unwrap().branch.limits.len()
+    };
+    assert_eq!(limits_of(), 0, "what is behind does not count yet");
+    let stepped = office.handlers.step_over(&branch_stream, &step, None, &office.meta()).await.unwrap();
+    office.handlers.directory().wait_for(stepped.position).await;
+    assert_eq!(limits_of(), 1);
+    let due_at = office.clock.now() + TimeDelta::hours(2);
+    office.until(|commit| has(commit, |event| moved_to(event, due_at))).await;
+    watchdog.stop().await;
+}
+
+#[tokio::test]
+async fn r6_a_ticket_that_cannot_be_read_holds_up_no_other_succession_and_is_passed_on_when_it_can() {
+    let office = Office::open().await;
+    let technician = |id: &str| StaffMember {
+        id: staff(id),
+        name: name(id),
+        role: Role::Technician,
+        skills: vec![],
+        areas: vec![],
+    };
+    for id in ["T3", "T4"] {
+        office.branch(AdmitStaff { member: technician(id) }.into()).await;
+    }
+    let (unreadable, healthy) = (office.call().await, office.call().await);
+    office.obey(unreadable, DispatchTechnician { technician: staff("T1"), visit: None }).await;
+    office.obey(healthy, DispatchTechnician { technician: staff("T3"), visit: None }).await;
+    let step = office.spoil(&stream(unreadable));
+    let watchdog = office.watch("one");
+    office.branch(LeaveStaff { staff: staff("T1"), successor: staff("T2") }.into()).await;
+    office.branch(LeaveStaff { staff: staff("T3"), successor: staff("T4") }.into()).await;
+    let passed_on = |commit: &Commit, ticket: TicketId| {
+        commit.envelope.stream_id == ticket.to_string()
+            && has(commit, |event| matches!(event, TicketEvent::TicketReassigned { .. }))
+    };
+    office.until(|commit| passed_on(commit, healthy)).await;
+    office.handlers.step_over(&stream(unreadable), &step, None, &office.meta()).await.unwrap();
+    office.until(|commit| passed_on(commit, unreadable)).await;
+    assert_eq!(office.handlers.ticket_now(unreadable).await.unwrap().technician, Some(staff("T2")));
+    watchdog.stop().await;
+}
+
+#[tokio::test]
+async fn r61_a_folder_that_is_taken_or_none_at_all_stops_no_notice() {
+    let office = Office::open().await;
+    let ticket = office.call().await;
+    std::fs::write(office.dir.path().join("file"), "not a folder").unwrap();
+    let holder = office.watch("taken");
+    holder.status().wait_for(|status| status.caught_up).await.unwrap();
+    holder.stop().await;
+    let held = cuiban_projector::Store::open(office.dir.path().join("taken/clocks")).unwrap();
+    let also_held = cuiban_projector::Store::open(office.dir.path().join("taken/ownership")).unwrap();
+    let config = Config { open_retries_max: 1, retry_delay_ms: 1, ..Config::default() };
+    for name in ["file", "taken"] {
+        let dir = office.dir.path().join(name);
+        let watchdog = Watchdog::start(office.handlers.clone(), office.log.clone(), &dir, config.clone());
+        watchdog.status().wait_for(|status| status.caught_up && status.unkept.is_some()).await.unwrap();
+        if name == "taken" {
+            office.clock.advance_to(dispatch_due(&office) + TimeDelta::microseconds(1));
+            assert_eq!(office.until_notices(1).await[0].0, ticket);
+            office.obey(ticket, DispatchTechnician { technician: staff("T1"), visit: None }).await;
+            office.branch(LeaveStaff { staff: staff("T1"), successor: staff("T2") }.into()).await;
+            office
+                .until(|commit| has(commit, |event| matches!(event, TicketEvent::TicketReassigned { .. })))
+                .await;
+        }
+        watchdog.stop().await;
+    }
+    drop((held, also_held));
+}
+
+#[tokio::test]
+async fn r61_a_disk_that_refuses_while_the_watchdog_runs_stops_no_notice() {
+    let office = Office::open().await;
+    let disk = MemoryDisk::default();
+    let place = StorePlace::Memory(disk.clone(), "store".to_owned());
+    let watchdog = Watchdog::start(office.handlers.clone(), office.log.clone(), place, Config::default());
+    watchdog.status().wait_for(|status| status.caught_up).await.unwrap();
+    disk.set_faults(Some(Arc::new(|| Some(WriteFault::Refused))));
+    let ticket = office.call().await;
+    office.obey(ticket, DispatchTechnician { technician: staff("T1"), visit: None }).await;
+    watchdog.status().wait_for(|status| status.unkept.is_some()).await.unwrap();
+    office.branch(LeaveStaff { staff: staff("T1"), successor: staff("T2") }.into()).await;
+    office.until(|commit| has(commit, |event| matches!(event, TicketEvent::TicketReassigned { .. }))).await;
+    office.clock.advance_to(dispatch_due(&office) + TimeDelta::microseconds(1));
+    assert_eq!(office.until_notices(1).await[0].0, ticket);
     watchdog.stop().await;
 }
