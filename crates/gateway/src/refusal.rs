@@ -26,6 +26,8 @@ pub(crate) enum Refusal {
     LogUnavailable,
     /// The log did not answer; the same key may be sent again.
     OutcomeUnknown,
+    /// The stream that the command is for holds a commit that this build cannot read.
+    StreamUnreadable { stream: String, position: u64 },
     /// The log takes no commit of this size.
     CommitTooLarge,
     /// Our fault; the details are in our own log.
@@ -97,6 +99,10 @@ impl From<HandleError> for Refusal {
                 match error {
                     HandleError::Unavailable(_) => Self::LogUnavailable,
                     HandleError::Unknown(_) => Self::OutcomeUnknown,
+                    HandleError::Unreadable(unreadable) => Self::StreamUnreadable {
+                        stream: unreadable.stream.to_string(),
+                        position: unreadable.position.raw(),
+                    },
                     _ => Self::Internal,
                 }
             }
@@ -128,6 +134,9 @@ impl Refusal {
             | Self::InvalidValue { pointer, .. } => serde_json::json!({ "pointer": pointer }),
             Self::InvalidHeader { header, .. } => serde_json::json!({ "header": header }),
             Self::BranchNotFound { branch } => serde_json::json!({ "branch": branch }),
+            Self::StreamUnreadable { stream, position } => {
+                serde_json::json!({ "stream": stream, "position": position.to_string() })
+            }
             Self::ModelsBehind { position } => serde_json::json!({ "position": position.to_string() }),
             _ => Value::Null,
         };

@@ -74,6 +74,7 @@ pub(crate) fn of(refusal: &Refusal) -> StatusCode {
         Refusal::KeyReused | Refusal::OfficialDaysUnusable { .. } => StatusCode::UNPROCESSABLE_ENTITY,
         Refusal::LogUnavailable
         | Refusal::OutcomeUnknown
+        | Refusal::StreamUnreadable { .. }
         | Refusal::Contended
         | Refusal::ModelsBehind { .. }
         | Refusal::NotReady { .. } => StatusCode::SERVICE_UNAVAILABLE,

@@ -42,6 +42,9 @@ fn words(refusal: &Refusal) -> (&'static str, &'static str) {
         Refusal::Contended => ("contended", "同时修改者过多 / too many writers at once"),
         Refusal::LogUnavailable => ("log_unavailable", "日志暂不可用 / the log is unavailable"),
         Refusal::OutcomeUnknown => ("outcome_unknown", "结果未知 / the outcome is unknown"),
+        Refusal::StreamUnreadable { .. } => {
+            ("stream_unreadable", "历史中有无法读取的提交 / the history holds a commit that cannot be read")
+        }
         Refusal::CommitTooLarge => ("commit_too_large", "内容过大 / more than the log takes"),
         Refusal::Internal => ("internal", "系统内部错误 / internal error"),
         Refusal::RouteNotFound => ("not_found", "没有此地址 / no such address"),
@@ -92,6 +95,14 @@ fn refusal_detail(refusal: &Refusal) -> String {
         ),
         Refusal::OutcomeUnknown => fixed(
             "可能已记录，也可能没有；请用同一 Idempotency-Key 重发，绝不会重复 / it may or may not be recorded; the same Idempotency-Key may be sent again and is obeyed once",
+        ),
+        Refusal::StreamUnreadable { stream, position } => both(
+            format!(
+                "{stream} 在位置 {position} 处无法读取，没有记录任何内容；请管理员查看：cuiban log step-over --position {position}"
+            ),
+            format!(
+                "{stream} cannot be read at position {position}; nothing was recorded. An operator looks at it with: cuiban log step-over --position {position}"
+            ),
         ),
         Refusal::CommitTooLarge => fixed("请缩短内容 / shorten what is to be recorded"),
         Refusal::Internal => fixed("错误已记入系统日志 / the error is in the server's own log"),

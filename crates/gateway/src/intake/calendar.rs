@@ -144,7 +144,7 @@ async fn import(
         }
     };
     front.wait_for_directory(handled.position).await;
-    let receipt = Receipt::of_company(&handled);
+    let receipt = Receipt::of_company(&handled).warned(front.handlers.directory());
     let (revision, position) = (receipt.revision, receipt.position.clone());
     let remarks = CalendarRemarks::on(&calendar, not_applied, front.now());
     Ok(with_headers(status::DONE, None, revision, &position, Json(ImportReceipt { receipt, remarks })))

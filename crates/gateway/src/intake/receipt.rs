@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use cuiban_command_handler::{Handled, Outcome};
+use cuiban_command_handler::{Directory, Handled, Outcome, UnreadableCommit};
 use cuiban_domain::organisation::{Branch, Company};
 use cuiban_domain::sla::{ClockKind, ClockState};
 use cuiban_domain::ticket::Ticket;
@@ -29,6 +29,32 @@ pub(crate) struct Receipt {
     /// The ticket's open clocks as they stand.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) clocks: Vec<ReceiptClock>,
+    /// What the decision rests on and may be out of date; none as a rule.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) warnings: Vec<ReceiptWarning>,
+}
+
+/// 提醒: something that people should know of an answer.
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+pub(crate) struct ReceiptWarning {
+    /// The stable word for machines.
+    #[schema(example = "organisation_unreadable")]
+    code: &'static str,
+    /// What is wrong, in Chinese and English.
+    detail: String,
+}
+
+impl ReceiptWarning {
+    /// Commits of company or branches that cannot be read: what their streams said before was decided by.
+    pub(crate) fn of_organisation(directory: &Directory) -> Vec<Self> {
+        let warning = |UnreadableCommit { stream, position, .. }: &UnreadableCommit| Self {
+            code: "organisation_unreadable",
+            detail: format!(
+                "{stream} 在位置 {position} 处无法读取，按其之前的内容办理 / {stream} cannot be read at position {position}: decided by what it said before"
+            ),
+        };
+        directory.unreadable().iter().map(warning).collect()
+    }
 }
 
 /// What became of a command.
@@ -88,7 +114,12 @@ impl Receipt {
             Outcome::Unchanged => ReceiptOutcome::Unchanged,
         };
         let (revision, position) = (handled.revision, handled.position.to_string());
-        Self { id, number: None, revision, position, outcome, clocks: Vec::new() }
+        Self { id, number: None, revision, position, outcome, clocks: Vec::new(), warnings: Vec::new() }
+    }
+
+    /// With what is to be known of the organisation that it was decided by.
+    pub(crate) fn warned(self, directory: &Directory) -> Self {
+        Self { warnings: ReceiptWarning::of_organisation(directory), ..self }
     }
 }
 

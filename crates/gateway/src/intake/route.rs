@@ -68,14 +68,14 @@ where
     C: Into<TicketCommand> + Send,
 {
     let handled = Box::pin(front.handlers.ticket(id, &order.command.into(), &order.meta)).await?;
-    let receipt = Receipt::of_ticket(id.to_string(), &handled);
+    let receipt = Receipt::of_ticket(id.to_string(), &handled).warned(front.handlers.directory());
     Ok(Answer { status: status::DONE, location: None, receipt })
 }
 
 async fn register(State(front): State<Arc<Front>>, order: Order<RegisterTicket>) -> Obeyed {
     let ticket = order.new_ticket(&front);
     let handled = Box::pin(front.handlers.register(ticket, order.command, &order.meta)).await?;
-    let receipt = Receipt::of_ticket(ticket.to_string(), &handled);
+    let receipt = Receipt::of_ticket(ticket.to_string(), &handled).warned(front.handlers.directory());
     Ok(Answer { status: status::CREATED, location: Some(format!("/v1/tickets/{ticket}")), receipt })
 }
 
@@ -95,7 +95,7 @@ where
         refusal => refusal,
     })?;
     front.wait_for_directory(handled.position).await;
-    let receipt = Receipt::of_branch(branch.to_string(), &handled);
+    let receipt = Receipt::of_branch(branch.to_string(), &handled).warned(front.handlers.directory());
     Ok(Answer { status: status::DONE, location: None, receipt })
 }
 
@@ -103,7 +103,7 @@ async fn open_branch(State(front): State<Arc<Front>>, order: Order<OpenBranch>) 
     let branch = order.command.branch.clone();
     let handled = Box::pin(front.handlers.branch(&branch, &order.command.into(), &order.meta)).await?;
     front.wait_for_directory(handled.position).await;
-    let receipt = Receipt::of_branch(branch.to_string(), &handled);
+    let receipt = Receipt::of_branch(branch.to_string(), &handled).warned(front.handlers.directory());
     Ok(Answer { status: status::CREATED, location: Some(format!("/v1/branches/{branch}")), receipt })
 }
 
@@ -113,7 +113,8 @@ where
 {
     let handled = Box::pin(front.handlers.company(&order.command.into(), &order.meta)).await?;
     front.wait_for_directory(handled.position).await;
-    Ok(Answer { status: status::DONE, location: None, receipt: Receipt::of_company(&handled) })
+    let receipt = Receipt::of_company(&handled).warned(front.handlers.directory());
+    Ok(Answer { status: status::DONE, location: None, receipt })
 }
 
 fn obeyed<C: ToSchema>(tag: &'static str, summary: &'static str) -> Operation {
