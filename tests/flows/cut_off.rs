@@ -47,8 +47,8 @@ async fn is_left(wire: Wire, is_wanted: impl Fn(usize, usize) -> bool) -> Result
 
 async fn heard(subscription: &mut Subscription, position: Position) -> Result<()> {
     let heard = async {
-        while let Some(commit) = subscription.next().await {
-            if commit?.position == position {
+        while let Some(stored) = subscription.next().await {
+            if stored?.position() == position {
                 return Ok(());
             }
         }

@@ -19,6 +19,9 @@ pub struct Config {
     pub log_time_fresh_ms: u64,
     /// The pause before company and branches are followed again after the log failed, in milliseconds.
     pub directory_retry_delay_ms: u64,
+    /// How often it is looked whether the log is still the same one, in milliseconds. Until then decisions rest on what
+    /// the former one said; more often costs the log a few questions each time.
+    pub log_looked_at_every_ms: u64,
     /// How long a command may take altogether, in milliseconds. Then its caller is told that the outcome is unknown and
     /// can send it again: a broker that says nothing is not waited for attempt by attempt.
     pub answer_ms_max: u64,
@@ -37,6 +40,7 @@ impl Default for Config {
             clock_ahead_max_ms: Some(1_000),
             log_time_fresh_ms: 2_000,
             directory_retry_delay_ms: 500,
+            log_looked_at_every_ms: 3_000,
             answer_ms_max: 10_000,
             number_block: 50,
             number_block_max: 4_096,

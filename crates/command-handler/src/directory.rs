@@ -8,7 +8,7 @@ use cuiban_domain::ids::BranchId;
 use cuiban_domain::organisation::{Branch, Company, Organisation};
 use cuiban_domain::{Aggregate, Event};
 use cuiban_event_log::{
-    EventLog, Filter, LogError, Pattern, Position, RecordedCommit, StreamId, Subscription, Token,
+    Batch, Cursor, EventLog, Filter, Following, LogError, Pattern, Position, RecordedCommit, StreamId, Token,
 };
 use cuiban_event_schema::Commit;
 use tokio::sync::Notify;
@@ -39,6 +39,7 @@ struct Known {
     /// The streams in which folding stands at an unreadable commit: what they said before holds (R52).
     pending: Arc<BTreeMap<StreamId, Pending>>,
     applied: Position,
+    log_generation: u64,
 }
 
 /// How many commits are folded between two looks by others.
@@ -53,15 +54,30 @@ impl Directory {
 
     /// Folds the company's and the branches' streams as they stand now, and no further.
     pub async fn read(log: &dyn EventLog) -> Result<Self, LogError> {
-        Ok(Self { folded: fold_what_is_stored(log).await?.0, _following: None })
+        let folded = Self::empty().folded;
+        let mut subscription = log.subscribe(followed(), Position::START).await?;
+        while let Some(batch) = subscription.next_batch(BATCH_COMMITS_MAX).await {
+            let batch = batch?;
+            folded.take(&batch);
+            if batch.caught_up {
+                break;
+            }
+        }
+        Ok(Self { folded, _following: None })
     }
 
     /// Folds the company's and the branches' streams as they stand, and follows them from then on until the
-    /// last handle is gone. After a failure the log is tried again every `retry_delay`.
-    pub async fn follow(log: Arc<dyn EventLog>, retry_delay: Duration) -> Result<Self, LogError> {
-        let (folded, subscription) = fold_what_is_stored(log.as_ref()).await?;
+    /// last handle is gone. After a failure the log is tried again every `retry_delay`; every `look_every` it is looked
+    /// whether it is still the same log, and another one is folded from its start.
+    pub async fn follow(
+        log: Arc<dyn EventLog>,
+        retry_delay: Duration,
+        look_every: Duration,
+    ) -> Result<Self, LogError> {
+        let source = Source { log, retry_delay, look_every };
+        let (folded, following) = source.fold_what_is_stored().await?;
         let stop = CancellationToken::new();
-        let following = keep_following(log, subscription, folded.clone(), retry_delay);
+        let following = source.keep_following(following, folded.clone());
         tokio::spawn(stop.clone().run_until_cancelled_owned(following));
         Ok(Self { folded, _following: Some(Arc::new(stop.drop_guard())) })
     }
@@ -77,6 +93,11 @@ impl Directory {
         self.folded.known().pending.values().map(|pending| pending.first.clone()).collect()
     }
 
+    /// Counted up each time that the log turned out to be another one: what was kept of the former holds no more.
+    pub fn log_generation(&self) -> u64 {
+        self.folded.known.read().unwrap_or_else(PoisonError::into_inner).log_generation
+    }
+
     /// Returns when everything up to `position` is folded.
     pub async fn wait_for(&self, position: Position) {
         loop {
@@ -89,70 +110,103 @@ impl Directory {
     }
 }
 
-async fn fold_what_is_stored(log: &dyn EventLog) -> Result<(Arc<Folded>, Subscription), LogError> {
-    let folded = Directory::empty().folded;
-    let mut subscription = subscribe(log, Position::START).await?;
-    while let Some(batch) = subscription.next_batch(BATCH_COMMITS_MAX).await {
-        let batch = batch?;
-        folded.apply(&batch.commits);
-        if batch.caught_up {
-            break;
-        }
-    }
-    Ok((folded, subscription))
-}
-
-async fn subscribe(log: &dyn EventLog, after: Position) -> Result<Subscription, LogError> {
-    let any_of = [followed::<Company>(), followed::<Branch>()].to_vec();
-    log.subscribe(Filter { any_of }, after).await
+/// Company and branches.
+fn followed() -> Filter {
+    Filter { any_of: [stream_of::<Company>(), stream_of::<Branch>()].to_vec() }
 }
 
 /// An aggregate's commits. Their class is named too, though the kind says enough: it is what both kinds share, so that a
 /// broker can pick out these few among all the tickets' commits, and a process starts as fast on a long log as on a short one.
-fn followed<A: Aggregate>() -> Pattern {
+fn stream_of<A: Aggregate>() -> Pattern {
     let (kind, class) = (Token::new(A::KIND).ok(), Token::new(A::class(&[]).as_str()).ok());
     Pattern { kind, class, ..Pattern::default() }
 }
 
-/// Folds what comes; a subscription that failed is taken up again where it ended.
-async fn keep_following(
+/// Where the organisation is followed.
+struct Source {
     log: Arc<dyn EventLog>,
-    mut subscription: Subscription,
-    folded: Arc<Folded>,
     retry_delay: Duration,
-) {
-    loop {
-        match subscription.next_batch(BATCH_COMMITS_MAX).await {
-            Some(Ok(batch)) => folded.apply(&batch.commits),
-            Some(Err(error)) => {
-                tracing::error!(
-                    error = &error as &dyn std::error::Error,
-                    "the directory's subscription failed"
-                );
-                subscription = subscribe_again(log.as_ref(), &folded, retry_delay).await;
-            }
-            None => return,
-        }
-    }
+    look_every: Duration,
 }
 
-async fn subscribe_again(log: &dyn EventLog, folded: &Folded, retry_delay: Duration) -> Subscription {
-    loop {
-        tokio::time::sleep(retry_delay).await;
-        let after = folded.known().applied;
-        match subscribe(log, after).await {
-            Ok(subscription) => return subscription,
-            Err(error) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "the directory waits for the log");
+impl Source {
+    async fn begin(&self, from: Cursor) -> Result<Following, LogError> {
+        Following::begin(self.log.clone(), followed(), from, self.look_every).await
+    }
+
+    async fn fold_what_is_stored(&self) -> Result<(Arc<Folded>, Following), LogError> {
+        let folded = Directory::empty().folded;
+        let mut following = self.begin(Cursor::START).await?;
+        while let Some(batch) = following.next_batch(BATCH_COMMITS_MAX).await {
+            let batch = batch?;
+            folded.take(&batch);
+            if batch.caught_up {
+                break;
             }
+        }
+        Ok((folded, following))
+    }
+
+    /// Folds what comes; a following that failed is taken up again where it ended, one of a log that was exchanged at the
+    /// start of the other.
+    async fn keep_following(self, mut following: Following, folded: Arc<Folded>) {
+        loop {
+            match following.next_batch(BATCH_COMMITS_MAX).await {
+                Some(Ok(batch)) => folded.take(&batch),
+                Some(Err(error)) => following = self.begin_again(error, following.cursor(), &folded).await,
+                None => return,
+            }
+        }
+    }
+
+    async fn begin_again(&self, mut error: LogError, cursor: Cursor, folded: &Folded) -> Following {
+        loop {
+            tracing::warn!(error = &error as &dyn std::error::Error, "the directory follows the log again");
+            let begun = if let LogError::Replaced { .. } = error {
+                // Everything that was folded may be the former log's.
+                self.fold_what_is_stored().await.map(|(anew, following)| {
+                    folded.replace_with(&anew);
+                    following
+                })
+            } else {
+                self.begin(cursor).await
+            };
+            match begun {
+                Ok(following) => return following,
+                // Of the former log, whatever stands in the way of the other.
+                Err(failed) if !matches!(error, LogError::Replaced { .. }) => error = failed,
+                Err(failed) => {
+                    tracing::warn!(
+                        error = &failed as &dyn std::error::Error,
+                        "the directory waits for the log"
+                    );
+                }
+            }
+            tokio::time::sleep(self.retry_delay).await;
         }
     }
 }
 
 impl Folded {
+    fn take(&self, batch: &Batch) {
+        for foreign in &batch.foreign {
+            tracing::warn!(%foreign, "the directory passes by a message that is none of ours");
+        }
+        self.apply(&batch.commits);
+    }
+
+    /// Everything is as another log has it.
+    fn replace_with(&self, anew: &Self) {
+        let anew = anew.known();
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        *known = Known { log_generation: known.log_generation + 1, ..anew };
+        drop(known);
+        self.moved.notify_waiters();
+    }
+
     /// Folds what is new: commits that are told again would take the organisation back to what it was.
     fn apply(&self, commits: &[RecordedCommit]) {
-        let Known { organisation, pending, mut applied } = self.known();
+        let Known { organisation, pending, mut applied, log_generation } = self.known();
         let mut next = Next { organisation: (*organisation).clone(), pending: (*pending).clone() };
         let before = applied;
         for recorded in commits {
@@ -163,7 +217,7 @@ impl Folded {
         }
         if applied > before {
             let (organisation, pending) = (Arc::new(next.organisation), Arc::new(next.pending));
-            let known = Known { organisation, pending, applied };
+            let known = Known { organisation, pending, applied, log_generation };
             *self.known.write().unwrap_or_else(PoisonError::into_inner) = known;
             self.moved.notify_waiters();
         }
@@ -187,8 +241,8 @@ impl Next {
         let decoded = cuiban_event_schema::decode(&recorded.payload);
         let (readable, pending) = match (self.pending.remove(stream), decoded) {
             (None, Ok(commit)) => (vec![commit], None),
-            (None, Err(error)) => (Vec::new(), Some(Pending::new(recorded.clone(), Arc::new(error)))),
-            (Some(pending), decoded) => pending.push(recorded.clone(), decoded),
+            (None, Err(error)) => (Vec::new(), Some(Pending::new(stream, recorded.clone().into(), error))),
+            (Some(pending), decoded) => pending.push(recorded.clone().into(), decoded),
         };
         readable.iter().for_each(|commit| self.apply(stream, commit));
         let is_readable = pending.is_none();
@@ -230,7 +284,7 @@ mod tests {
 
     #[test]
     fn what_is_followed_has_one_class_that_a_broker_can_pick_out() {
-        let (company, branch) = (followed::<Company>(), followed::<Branch>());
+        let (company, branch) = (stream_of::<Company>(), stream_of::<Branch>());
         assert!(company.class.is_some() && company.class == branch.class);
         assert!(company.kind.is_some() && branch.kind.is_some());
     }

@@ -65,6 +65,11 @@ impl<A: Aggregate> CommandHandler<A> {
         Self { log, clock, directory, config, cache }
     }
 
+    /// Counted up each time that the log turned out to be another one.
+    pub(crate) fn log_generation(&self) -> u64 {
+        self.directory.log_generation()
+    }
+
     /// Obeys a command to the stream `id`, once, however often it is sent.
     pub async fn handle(
         &self,
@@ -79,7 +84,7 @@ impl<A: Aggregate> CommandHandler<A> {
     /// [`HandleError::Unreadable`] while this build cannot read all of it.
     pub async fn state(&self, id: &str) -> Result<(A, u64), HandleError> {
         let stream = stream_id::<A>(id)?;
-        let slot = self.cache.slot(id);
+        let slot = self.cache.slot(id, self.log_generation());
         let mut slot = slot.lock().await;
         let mut loaded = slot.take().unwrap_or_default();
         self.reread(&stream, &mut loaded, Consistency::Leader).await?;
@@ -93,7 +98,7 @@ impl<A: Aggregate> CommandHandler<A> {
     /// It may be out of date: whatever is decided on it is checked when it is appended.
     pub(crate) async fn known(&self, id: &str) -> Option<A> {
         let stream = stream_id::<A>(id).ok()?;
-        let slot = self.cache.slot(id);
+        let slot = self.cache.slot(id, self.log_generation());
         let mut slot = slot.lock().await;
         if slot.is_none() {
             let mut loaded = Loaded::default();
@@ -112,7 +117,7 @@ impl<A: Aggregate> CommandHandler<A> {
         related: Option<&Ticket>,
     ) -> Result<Handled<A>, HandleError> {
         let stream = stream_id::<A>(id)?;
-        let slot = self.cache.slot(id);
+        let slot = self.cache.slot(id, self.log_generation());
         let mut slot = slot.lock().await;
         let mut loaded = match slot.take() {
             Some(loaded) => loaded,
@@ -134,7 +139,7 @@ impl<A: Aggregate> CommandHandler<A> {
         further: impl FnOnce(&A) -> Result<Vec<A::Event>, Rejection>,
     ) -> Result<Handled<A>, HandleError> {
         let stream = stream_id::<A>(id)?;
-        let slot = self.cache.slot(id);
+        let slot = self.cache.slot(id, self.log_generation());
         let mut slot = slot.lock().await;
         let mut loaded = slot.take().unwrap_or_default();
         self.reread(&stream, &mut loaded, Consistency::Leader).await?;
@@ -148,7 +153,7 @@ impl<A: Aggregate> CommandHandler<A> {
         let now = loaded.recorded_at.map_or(now, |recorded_at| now.max(recorded_at));
         let happened = Happened { occurred_at: now, recorded_at: now };
         let further = further(&loaded.state)?;
-        let route = Route { class: token(A::class(&further).as_str())?, ..unreadable.route };
+        let route = Route { branch: unreadable.branch, class: token(A::class(&further).as_str())? };
         let stepped = StepOverEvent::CommitSteppedOver {
             position: unreadable.position.raw(),
             sha256: unreadable.sha256,
@@ -159,7 +164,8 @@ impl<A: Aggregate> CommandHandler<A> {
         let (payload, route) = (append.payload.clone(), append.route.clone());
         let appended = self.log.append(append).await.map_err(HandleError::from)?;
         let Appended { position, version } = appended;
-        loaded.fold(RecordedCommit { position, stream, version, route, payload });
+        let stored = RecordedCommit { position, stream: stream.clone(), version, route, payload };
+        loaded.fold(&stream, stored.into());
         let handled = handled(&loaded, Outcome::Recorded, position, loaded.revision, Vec::new());
         *slot = Some(loaded);
         Ok(handled)
@@ -294,7 +300,7 @@ impl<A: Aggregate> CommandHandler<A> {
         match self.log.append(append).await {
             Ok(Appended { position, version }) => {
                 let stored = RecordedCommit { position, stream: stream.clone(), version, route, payload };
-                let events = loaded.apply(commit, &stored);
+                let events = loaded.apply(commit, &stored.into());
                 Ok(Ok(handled(loaded, Outcome::Recorded, position, loaded.revision, events)))
             }
             Err(AppendError::Conflict { .. }) => Ok(Err(Again::Reread(None))),
@@ -330,9 +336,13 @@ impl<A: Aggregate> CommandHandler<A> {
         loaded: &mut Loaded<A>,
         consistency: Consistency,
     ) -> Result<usize, HandleError> {
-        let tail = self.log.read_stream(stream, loaded.version, consistency).await?;
+        let mut tail = self.log.read_stream(stream, loaded.version, consistency).await?;
+        if tail.first().is_some_and(|next| !loaded.is_followed_by(next)) {
+            *loaded = Loaded::default();
+            tail = self.log.read_stream(stream, None, consistency).await?;
+        }
         let read = tail.len();
-        tail.into_iter().for_each(|commit| loaded.fold(commit));
+        tail.into_iter().for_each(|stored| loaded.fold(stream, stored));
         Ok(read)
     }
 }

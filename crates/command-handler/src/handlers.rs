@@ -59,8 +59,9 @@ impl Handlers {
         process: Actor,
         config: Config,
     ) -> Result<Self, LogError> {
-        let directory =
-            Directory::follow(log.clone(), Duration::from_millis(config.directory_retry_delay_ms)).await?;
+        let retry_delay = Duration::from_millis(config.directory_retry_delay_ms);
+        let look_every = Duration::from_millis(config.log_looked_at_every_ms);
+        let directory = Directory::follow(log.clone(), retry_delay, look_every).await?;
         let guard = Arc::new(ClockGuard::new(clock.clone(), log.clone(), &config));
         let parts = || (log.clone(), guard.clone(), directory.clone(), config.clone());
         fn handler<A: cuiban_domain::Aggregate>(

@@ -1,11 +1,10 @@
 //! One stream as the handler knows it: the folded state, and what the next commit must refer to.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use cuiban_domain::ids::CommandId;
 use cuiban_domain::{Aggregate, Instant};
-use cuiban_event_log::{Expected, Position, RecordedCommit, StreamVersion};
+use cuiban_event_log::{Expected, Position, Stored, StreamId, StreamVersion};
 use cuiban_event_schema::{Commit, CommitHash};
 
 use crate::unreadable::{Pending, UnreadableCommit};
@@ -64,17 +63,23 @@ impl<A: Aggregate> Loaded<A> {
         self.pending.as_ref().map(|pending| &pending.first)
     }
 
-    /// Folds a commit that was read. One that cannot be decoded stops the folding until it is stepped over.
-    pub(crate) fn fold(&mut self, recorded: RecordedCommit) {
-        let decoded = cuiban_event_schema::decode(&recorded.payload);
-        self.store(&recorded, decoded.as_ref().ok());
+    /// Whether what is stored next follows on what was folded: if not, that was of another log, or of one that was cut.
+    pub(crate) fn is_followed_by(&self, next: &Stored) -> bool {
+        match crate::unreadable::decode(next) {
+            Ok(commit) => self.last_hash.is_none() || commit.envelope.previous_hash == self.last_hash,
+            Err(_) => true,
+        }
+    }
+
+    /// Folds what was read next. What cannot be decoded stops the folding until it is stepped over.
+    pub(crate) fn fold(&mut self, stream: &StreamId, stored: Stored) {
+        let decoded = crate::unreadable::decode(&stored);
+        self.store(&stored, decoded.as_ref().ok());
         match (self.pending.take(), decoded) {
             (None, Ok(commit)) => drop(self.evolve(commit)),
-            (None, Err(error)) => {
-                self.pending = Some(Box::new(Pending::new(recorded, Arc::new(error))));
-            }
+            (None, Err(error)) => self.pending = Some(Box::new(Pending::new(stream, stored, error))),
             (Some(pending), decoded) => {
-                let (readable, still_pending) = pending.push(recorded, decoded);
+                let (readable, still_pending) = pending.push(stored, decoded);
                 for commit in readable {
                     self.evolve(commit);
                 }
@@ -84,24 +89,24 @@ impl<A: Aggregate> Loaded<A> {
     }
 
     /// Folds a commit that was just stored; gives its events back.
-    pub(crate) fn apply(&mut self, commit: Commit, recorded: &RecordedCommit) -> Vec<A::Event> {
-        self.store(recorded, Some(&commit));
+    pub(crate) fn apply(&mut self, commit: Commit, stored: &Stored) -> Vec<A::Event> {
+        self.store(stored, Some(&commit));
         self.evolve(commit)
     }
 
-    /// Counts a stored commit, whatever it says.
-    fn store(&mut self, recorded: &RecordedCommit, commit: Option<&Commit>) {
-        self.version = Some(recorded.version);
-        self.position = recorded.position;
+    /// Counts what is stored, whatever it says.
+    fn store(&mut self, stored: &Stored, commit: Option<&Commit>) {
+        self.version = Some(stored.version());
+        self.position = stored.position();
         self.revision += 1;
-        self.last_hash = Some(cuiban_event_schema::hash(&recorded.payload));
+        self.last_hash = Some(stored.sha256());
         if let Some(Commit { envelope, .. }) = commit {
-            let stored = Recorded {
-                position: recorded.position,
+            let recorded = Recorded {
+                position: self.position,
                 revision: self.revision,
                 request_fingerprint: envelope.request_fingerprint,
             };
-            self.commands.insert(envelope.commit_id, stored);
+            self.commands.insert(envelope.commit_id, recorded);
         }
     }
 

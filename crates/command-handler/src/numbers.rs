@@ -26,8 +26,9 @@ pub struct Numbers {
     blocks: Blocks,
 }
 
-/// What is reserved of each series, with a lock of its own: one that has to wait holds up no other.
-type Blocks = std::sync::Mutex<HashMap<Series, Arc<Mutex<Option<Block>>>>>;
+/// What is reserved of each series in one log, with a lock of its own: one that has to wait holds up no other.
+#[derive(Default)]
+struct Blocks(std::sync::Mutex<(u64, HashMap<Series, Arc<Mutex<Option<Block>>>>)>);
 
 /// What is reserved of a series and not handed out yet.
 struct Block {
@@ -72,11 +73,6 @@ impl Numbers {
         series.number(ordinal).map_err(|_| Rejection::NothingToChange.into())
     }
 
-    /// Forgets what is reserved: the log in which it was is another one now.
-    pub(crate) fn forget(&self) {
-        self.blocks.lock().unwrap_or_else(PoisonError::into_inner).clear();
-    }
-
     /// Passes over an unreadable commit of a series, and over all numbers before `next`: which ones it reserved is not
     /// known, so none below is handed out again.
     pub(crate) async fn step_over(
@@ -89,9 +85,15 @@ impl Numbers {
         self.handler.step_over(series_id, step, meta, |numbering| numbering.skip_to(next)).await
     }
 
+    /// What is reserved of a series; nothing, if that was in a log that was exchanged since.
     fn block(&self, series: Series) -> Arc<Mutex<Option<Block>>> {
-        let mut blocks = self.blocks.lock().unwrap_or_else(PoisonError::into_inner);
-        blocks.entry(series).or_default().clone()
+        let mut blocks = self.blocks.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (log_generation, by_series) = &mut *blocks;
+        let present = self.handler.log_generation();
+        if std::mem::replace(log_generation, present) != present {
+            by_series.clear();
+        }
+        by_series.entry(series).or_default().clone()
     }
 
     /// How many to reserve after this block.

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use cuiban_domain::Event;
 use cuiban_domain::step_over::StepOverEvent;
 use cuiban_domain::text::Line;
-use cuiban_event_log::{Position, RecordedCommit, Route, StreamId};
+use cuiban_event_log::{Position, Stored, StreamId, Token};
 use cuiban_event_schema::{Commit, CommitHash, DecodeError};
 
 use crate::HandleError;
@@ -26,8 +26,8 @@ pub struct UnreadableCommit {
     pub stream: StreamId,
     /// Its place in the log.
     pub position: Position,
-    /// Under which route it was stored.
-    pub route: Route,
+    /// The branch under which it was stored; `_` for a message that has none.
+    pub branch: Token,
     /// SHA-256 of its bytes.
     pub sha256: CommitHash,
     /// What is wrong with it.
@@ -35,10 +35,12 @@ pub struct UnreadableCommit {
 }
 
 impl UnreadableCommit {
-    fn new(recorded: &RecordedCommit, reason: Arc<DecodeError>) -> Self {
-        let sha256 = cuiban_event_schema::hash(&recorded.payload);
-        let RecordedCommit { stream, position, route, .. } = recorded.clone();
-        Self { stream, position, route, sha256, reason }
+    fn new(stream: &StreamId, stored: &Stored, reason: Arc<DecodeError>) -> Self {
+        let branch = match stored {
+            Stored::Commit(commit) => commit.route.branch.clone(),
+            Stored::Foreign(_) => Token::whole_company(),
+        };
+        Self { stream: stream.clone(), position: stored.position(), branch, sha256: stored.sha256(), reason }
     }
 
     /// Whether this event passes over it.
@@ -76,44 +78,53 @@ impl StepOver {
     }
 }
 
-/// An unreadable commit, and the stored commits of its stream from there on.
+/// What a stored message says, if it is a commit that this build reads.
+pub(crate) fn decode(stored: &Stored) -> Result<Commit, DecodeError> {
+    match stored {
+        Stored::Commit(commit) => cuiban_event_schema::decode(&commit.payload),
+        Stored::Foreign(foreign) => Err(DecodeError::Invalid(format!("it is none of ours: {foreign}"))),
+    }
+}
+
+/// An unreadable commit, and what is stored of its stream from there on.
 #[derive(Clone, Debug)]
 pub(crate) struct Pending {
     pub(crate) first: UnreadableCommit,
-    commits: Vec<Waiting>,
+    stored: Vec<Waiting>,
 }
 
 #[derive(Clone, Debug)]
 struct Waiting {
-    recorded: RecordedCommit,
+    stored: Stored,
     decoded: Result<Commit, Arc<DecodeError>>,
 }
 
 impl Pending {
-    pub(crate) fn new(unreadable: RecordedCommit, reason: Arc<DecodeError>) -> Self {
-        let first = UnreadableCommit::new(&unreadable, reason.clone());
-        Self { first, commits: vec![Waiting { recorded: unreadable, decoded: Err(reason) }] }
+    pub(crate) fn new(stream: &StreamId, unreadable: Stored, reason: DecodeError) -> Self {
+        let reason = Arc::new(reason);
+        let first = UnreadableCommit::new(stream, &unreadable, reason.clone());
+        Self { first, stored: vec![Waiting { stored: unreadable, decoded: Err(reason) }] }
     }
 
-    /// One more stored commit. Answers what can be folded now, in order, and what is still pending.
+    /// One more stored message of the stream. Answers what can be folded now, in order, and what is still pending.
     pub(crate) fn push(
         mut self,
-        recorded: RecordedCommit,
+        stored: Stored,
         decoded: Result<Commit, DecodeError>,
     ) -> (Vec<Commit>, Option<Self>) {
-        self.commits.push(Waiting { recorded, decoded: decoded.map_err(Arc::new) });
-        let stepped_over: BTreeSet<(u64, CommitHash)> = self.commits.iter().flat_map(stepped_over).collect();
+        self.stored.push(Waiting { stored, decoded: decoded.map_err(Arc::new) });
+        let stepped_over: BTreeSet<(u64, CommitHash)> = self.stored.iter().flat_map(stepped_over).collect();
         let mut readable = Vec::new();
-        let mut waiting = self.commits.into_iter();
-        while let Some(Waiting { recorded, decoded }) = waiting.next() {
+        let mut waiting = self.stored.into_iter();
+        while let Some(Waiting { stored, decoded }) = waiting.next() {
             match decoded {
                 Ok(commit) => readable.push(commit),
                 Err(reason) => {
-                    let first = UnreadableCommit::new(&recorded, reason.clone());
+                    let first = UnreadableCommit::new(&self.first.stream, &stored, reason.clone());
                     if !stepped_over.contains(&(first.position.raw(), first.sha256)) {
-                        let mut commits = vec![Waiting { recorded, decoded: Err(reason) }];
-                        commits.extend(waiting);
-                        return (readable, Some(Self { first, commits }));
+                        let mut stored = vec![Waiting { stored, decoded: Err(reason) }];
+                        stored.extend(waiting);
+                        return (readable, Some(Self { first, stored }));
                     }
                 }
             }

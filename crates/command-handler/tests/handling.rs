@@ -19,13 +19,13 @@ use cuiban_domain::people::{Customer, Phone, Role};
 use cuiban_domain::sla::{ClockKind, Limit, LimitRule, Measure, Notice, Rung};
 use cuiban_domain::text::{Line, Name, Note};
 use cuiban_domain::ticket::{
-    Area, ArriveAtCustomer, CancelTicket, Channel, CloseTicket, CustomerLevel, DeadlineReason,
+    Area, ArriveAtCustomer, AssignHandler, CancelTicket, Channel, CloseTicket, CustomerLevel, DeadlineReason,
     DispatchTechnician, IssueExpediteNotice, MergeTicket, MoveDeadlines, RegisterTicket, ReopenTicket,
     RespondToCustomer, TicketCommand, TicketEvent, TicketKind, Urgency, VisitWindow,
 };
 use cuiban_event_log::{
-    Append, AppendError, Appended, Consistency, Delivery, EventLog, Expected, Filter, LogError, MemoryLog,
-    Position, RecordedCommit, Route, StreamId, StreamVersion, Subscription, Token,
+    Append, AppendError, Appended, Consistency, Delivery, EventLog, Expected, Filter, LogError, LogIdentity,
+    LogStanding, MemoryLog, Position, Route, Stored, StreamId, StreamVersion, Subscription, Token,
 };
 use prost::Message as _;
 use tokio::sync::mpsc;
@@ -78,7 +78,7 @@ impl EventLog for FaultyLog {
         stream: &StreamId,
         after: Option<StreamVersion>,
         consistency: Consistency,
-    ) -> Result<Vec<RecordedCommit>, LogError> {
+    ) -> Result<Vec<Stored>, LogError> {
         self.log.read_stream(stream, after, consistency).await
     }
 
@@ -101,6 +101,18 @@ impl EventLog for FaultyLog {
         Ok(Subscription::new(received))
     }
 
+    async fn stored_at(&self, position: Position) -> Result<Option<Stored>, LogError> {
+        self.log.stored_at(position).await
+    }
+
+    async fn identity(&self) -> Result<LogIdentity, LogError> {
+        self.log.identity().await
+    }
+
+    async fn standing(&self) -> Result<LogStanding, LogError> {
+        self.log.standing().await
+    }
+
     async fn head(&self) -> Result<Position, LogError> {
         self.log.head().await
     }
@@ -121,20 +133,29 @@ struct Office {
 
 impl Office {
     async fn open() -> Self {
+        Self::open_seeded(1).await
+    }
+
+    async fn open_seeded(seed: u64) -> Self {
         let clock = Arc::new(ManualClock::new(DateTime::from_timestamp(1_772_413_200, 0).unwrap()));
         let time = clock.clone();
         let log = MemoryLog::with_time(Arc::new(move || time.now()));
         let log = Arc::new(FaultyLog { log, faults: Mutex::default(), subscriptions: Mutex::default() });
         let start = async |seed| {
             let actor = Actor::new("test").unwrap();
-            let config = Config { retry_delay_ms: 0, directory_retry_delay_ms: 0, ..Config::default() };
+            let config = Config {
+                retry_delay_ms: 0,
+                directory_retry_delay_ms: 0,
+                log_looked_at_every_ms: 5,
+                ..Config::default()
+            };
             Handlers::start(log.clone(), clock.clone(), Arc::new(SeededIds::new(seed)), actor, config)
                 .await
                 .unwrap()
         };
-        let (handlers, others) = (start(1).await, start(2).await);
+        let (handlers, others) = (start(seed).await, start(seed + 1).await);
         let office =
-            Self { log: log.clone(), clock: clock.clone(), handlers, others, ids: SeededIds::new(3) };
+            Self { log: log.clone(), clock: clock.clone(), handlers, others, ids: SeededIds::new(seed + 2) };
         let name = |text: &str| Name::new(text).unwrap();
         let branch = BranchId::new("B0").unwrap();
         let member = StaffMember {
@@ -662,4 +683,47 @@ async fn r52_an_unreadable_commit_of_a_branch_leaves_in_force_what_it_said_befor
         ("c0.b0", 0)
     );
     office.handlers.branch(&branch, &admit, &office.meta()).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_was_kept_of_a_log_that_was_exchanged_holds_no_more() {
+    let (office, other) = (Office::open().await, Office::open_seeded(70).await);
+    let gone = office.call().await;
+    for _ in 0..3 {
+        other.call().await;
+    }
+    let theirs = other.call().await;
+    office.log.log.replace_with(&other.log.log);
+    let noticed = async {
+        while office.handlers.directory().log_generation() == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), noticed).await.expect("the exchange is noticed");
+    let refused = office.handlers.ticket(gone, &respond(), &office.meta()).await.unwrap_err();
+    assert_eq!(rejection(refused), Rejection::TicketNotFound);
+    office.handlers.ticket(theirs, &respond(), &office.meta()).await.unwrap();
+    let ticket = TicketId(office.meta().command_id.0);
+    let number = office.handlers.register(ticket, request(), &office.meta()).await.unwrap();
+    let number = number.state.number().unwrap().to_string();
+    assert!(number.ends_with("-00051"), "{number}: the other log's first block is taken");
+}
+
+#[tokio::test]
+async fn a_cached_stream_is_read_anew_when_what_follows_does_not_follow_on_it() {
+    let office = Office::open().await;
+    let ticket = office.call().await;
+    let before = office.log.log.head().await.unwrap();
+    office.handlers.ticket(ticket, &respond(), &office.meta()).await.unwrap();
+    // The log is restored as it was before the answer, and goes on otherwise, to beyond where it was.
+    office.log.log.cut_after(before);
+    let cancel = TicketCommand::from(CancelTicket { reason: Line::new("取消").unwrap() });
+    office
+        .others
+        .ticket(ticket, &TicketCommand::from(AssignHandler { handler: staff("T1") }), &office.meta())
+        .await
+        .unwrap();
+    office.others.ticket(ticket, &cancel, &office.meta()).await.unwrap();
+    let state = office.handlers.ticket_now(ticket).await.unwrap();
+    assert_eq!((state.responded_at, state.handler), (None, Some(staff("T1"))));
 }

@@ -127,6 +127,8 @@ pub(crate) struct StreamInfo {
     pub(crate) config: Value,
     pub(crate) state: StreamState,
     pub(crate) ts: DateTime<Utc>,
+    /// When the stream was made: kept through restarts, by followers, and by a backup that is restored.
+    pub(crate) created: DateTime<Utc>,
     /// The servers that keep the stream together; none where one keeps it alone.
     #[serde(default)]
     cluster: Option<Group>,
@@ -168,13 +170,17 @@ impl StreamInfo {
 
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct StreamState {
+    #[serde(default)]
+    pub(crate) messages: u64,
+    #[serde(default)]
+    pub(crate) first_seq: u64,
     pub(crate) last_seq: u64,
 }
 
 /// What `STREAM.MSG.GET` answers.
 #[derive(Debug, Deserialize)]
-pub(crate) struct Stored {
-    pub(crate) message: StoredMessage,
+struct StoredAnswer {
+    message: StoredMessage,
 }
 
 #[derive(Debug, Deserialize)]
@@ -275,7 +281,7 @@ impl Broker {
     /// One message, from the stream's leader: `{"seq": n}`, `{"last_by_subj": s}` or
     /// `{"seq": n, "next_by_subj": s}`.
     pub(crate) async fn leaders_message(&self, which: &Value) -> Result<Option<StoredMessage>, CallError> {
-        match self.call::<Stored>(&format!("STREAM.MSG.GET.{}", self.config.stream), which).await {
+        match self.call::<StoredAnswer>(&format!("STREAM.MSG.GET.{}", self.config.stream), which).await {
             Ok(stored) => Ok(Some(stored.message)),
             Err(error) if error.code() == Some(NO_MESSAGE) => Ok(None),
             Err(error) => Err(error),
@@ -313,7 +319,7 @@ mod tests {
     use super::*;
 
     fn is_of_the_leader(cluster: &Value) -> bool {
-        let info = json!({ "config": {}, "state": { "last_seq": 1 }, "ts": "2026-11-24T00:00:00Z", "cluster": cluster });
+        let info = json!({ "config": {}, "state": { "last_seq": 1 }, "ts": "2026-11-24T00:00:00Z", "created": "2026-11-24T00:00:00Z", "cluster": cluster });
         serde_json::from_value::<StreamInfo>(info).unwrap().is_of_the_leader()
     }
 

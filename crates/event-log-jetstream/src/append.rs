@@ -12,6 +12,9 @@ use crate::config::millis;
 /// that a stream can be read backwards along it.
 pub(crate) const EXPECTED_SEQUENCE: &str = "Nats-Expected-Last-Subject-Sequence";
 
+/// The header that says of which subjects: of the whole stream.
+pub(crate) const EXPECTED_SUBJECT: &str = "Nats-Expected-Last-Subject-Sequence-Subject";
+
 /// "wrong last sequence: n": the stream is at n.
 const WRONG_LAST_SEQUENCE: u64 = 10071;
 /// The same without a number: another message of the stream is being stored at this moment.
@@ -39,7 +42,7 @@ pub(crate) async fn append(broker: &Broker, append: Append) -> Result<Appended, 
     };
     let mut headers = HeaderMap::new();
     headers.insert(EXPECTED_SEQUENCE, expected.to_string());
-    headers.insert("Nats-Expected-Last-Subject-Sequence-Subject", broker.subjects.of_stream(&stream));
+    headers.insert(EXPECTED_SUBJECT, broker.subjects.of_stream(&stream));
     // An id by which a broker may recognise the commit when it is sent again. It has the stream in it,
     // so that a commit of one stream is never taken for one of another.
     headers.insert("Nats-Msg-Id", format!("{stream}.{}", append.commit_id));

@@ -1,4 +1,4 @@
-//! A subscription's feeder: consumer after consumer, one unbroken row of commits.
+//! A subscription's feeder: consumer after consumer, one unbroken row of messages.
 //!
 //! The cursor is ours. Whatever happens to a consumer (a gap, silence, a new connection, the broker's death) it
 //! is given up and another one begins after the cursor; what comes again is dropped. Three things are
@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use async_nats::Message;
-use cuiban_event_log::{Delivery, Filter, LogError};
+use cuiban_event_log::{Delivery, Filter, LogError, Stored};
 use serde_json::json;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Interval, MissedTickBehavior};
@@ -17,8 +17,6 @@ use crate::api::{Broker, CallError};
 use crate::config::millis;
 use crate::consumer::{Consumer, Heard, Lost};
 use crate::read;
-
-const ATTEMPTED: &str = "follow the log";
 
 /// After how many checks without a sign of life a consumer is given up.
 const SILENT_CHECKS_MAX: u32 = 2;
@@ -41,7 +39,7 @@ pub(crate) struct Feeder {
 
 /// Why feeding from one consumer ended.
 enum End {
-    /// The subscriber is gone, or has been told of an error that nobody can mend.
+    /// The subscriber is gone.
     Done,
     /// The consumer is lost.
     Lost(Lost),
@@ -207,18 +205,14 @@ impl Feeder {
         if sequence <= self.cursor {
             return Ok(());
         }
-        let commit =
-            read::commit(&self.broker.subjects, ATTEMPTED, sequence, &message.subject, message.payload);
-        let delivery = match commit {
-            Ok(commit) if !self.filter.matches(&commit.stream, &commit.route) => None,
-            Ok(commit) => Some(Ok(Delivery::Commit(commit))),
-            Err(error) => Some(Err(error)),
+        let stored = read::stored(&self.broker.subjects, sequence, &message.subject, message.payload);
+        let is_wanted = match &stored {
+            Stored::Commit(commit) => self.filter.matches(&commit.stream, &commit.route),
+            // Whoever hears of it sets it aside; where it comes, nothing of ours is missing.
+            Stored::Foreign(_) => true,
         };
-        if let Some(delivery) = delivery {
-            let is_the_end = delivery.is_err();
-            if self.deliveries.send(delivery).await.is_err() || is_the_end {
-                return Err(End::Done);
-            }
+        if is_wanted {
+            self.deliveries.send(Ok(stored.into())).await.map_err(|_| Gone)?;
         }
         self.cursor = sequence;
         if self.cursor >= self.history_end {

@@ -6,15 +6,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use cuiban_event_log::{
-    Append, AppendError, Appended, Consistency, EventLog, Filter, LogError, Position, RecordedCommit,
-    StreamId, StreamVersion, Subscription,
+    Append, AppendError, Appended, Consistency, EventLog, Filter, LogError, LogId, LogIdentity, LogStanding,
+    Position, Stored, StreamId, StreamVersion, Subscription,
 };
 use tokio::sync::mpsc;
 
 use crate::api::Broker;
 use crate::connect::{ConnectError, connect};
 use crate::feeder::Feeder;
-use crate::settings::{SettingsReport, report};
+use crate::settings::{SettingsReport, report, standing};
 use crate::{Config, append, read};
 
 /// A log in one JetStream stream. Clones are handles to the same connection.
@@ -23,6 +23,15 @@ pub struct JetStreamLog {
     broker: Broker,
     /// The latest time told: the stream's leader may change to a server whose clock is behind.
     told: Arc<Mutex<DateTime<Utc>>>,
+    /// The log's id, and of which first message it is: nothing that is stored changes.
+    first: Arc<Mutex<Option<(FirstPlace, LogId)>>>,
+}
+
+/// Where a log begins.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct FirstPlace {
+    made_at: DateTime<Utc>,
+    sequence: u64,
 }
 
 impl JetStreamLog {
@@ -31,7 +40,13 @@ impl JetStreamLog {
         Ok(Self {
             broker: Box::pin(connect(config)).await?,
             told: Arc::new(Mutex::new(DateTime::UNIX_EPOCH)),
+            first: Arc::default(),
         })
+    }
+
+    fn known_id(&self, place: FirstPlace) -> Option<LogId> {
+        let first = *self.first.lock().unwrap_or_else(PoisonError::into_inner);
+        first.filter(|(known, _)| *known == place).map(|(_, id)| id)
     }
 
     /// What the log was connected with.
@@ -61,7 +76,7 @@ impl EventLog for JetStreamLog {
         stream: &StreamId,
         after: Option<StreamVersion>,
         consistency: Consistency,
-    ) -> Result<Vec<RecordedCommit>, LogError> {
+    ) -> Result<Vec<Stored>, LogError> {
         read::stream(&self.broker, stream, after, consistency).await
     }
 
@@ -73,8 +88,33 @@ impl EventLog for JetStreamLog {
         Ok(Subscription::new(received))
     }
 
+    async fn stored_at(&self, position: Position) -> Result<Option<Stored>, LogError> {
+        read::stored_at(&self.broker, position.raw()).await
+    }
+
+    async fn identity(&self) -> Result<LogIdentity, LogError> {
+        let info = read::leaders_info(&self.broker, "ask which log it is").await?;
+        let place = FirstPlace { made_at: info.created, sequence: info.state.first_seq };
+        let id = match self.known_id(place) {
+            Some(id) => Some(id),
+            None if info.state.messages == 0 => None,
+            None => {
+                let first = read::stored_at(&self.broker, place.sequence).await?;
+                let id = first.map(|first| LogId(first.sha256()));
+                *self.first.lock().unwrap_or_else(PoisonError::into_inner) = id.map(|id| (place, id));
+                id
+            }
+        };
+        Ok(LogIdentity { id, made_at: Some(info.created) })
+    }
+
+    async fn standing(&self) -> Result<LogStanding, LogError> {
+        let info = read::leaders_info(&self.broker, "ask how the log stands").await?;
+        Ok(standing(&self.broker, &info))
+    }
+
     async fn head(&self) -> Result<Position, LogError> {
-        let info = self.broker.stream_info().await.map_err(|error| error.attempting("ask for the head"))?;
+        let info = read::leaders_info(&self.broker, "ask for the head").await?;
         Ok(Position::from_raw(info.state.last_seq))
     }
 

@@ -17,12 +17,14 @@ use async_nats::{HeaderMap, Message};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use cuiban_event_log::{BoxError, Consistency, LogError, Position, RecordedCommit, StreamId, StreamVersion};
+use cuiban_event_log::{
+    BoxError, Consistency, Foreign, LogError, Position, RecordedCommit, Stored, StreamId, StreamVersion,
+};
 use futures::StreamExt;
 use serde_json::{Value, json};
 
-use crate::api::{Broker, CallError, StoredMessage, unavailable};
-use crate::append::EXPECTED_SEQUENCE;
+use crate::api::{Broker, CallError, StoredMessage, StreamInfo, unavailable};
+use crate::append::{EXPECTED_SEQUENCE, EXPECTED_SUBJECT};
 use crate::subject::Subjects;
 
 const ATTEMPTED: &str = "read a stream";
@@ -59,25 +61,26 @@ impl Replicas {
     }
 }
 
-/// A commit, and the sequence of the one before it in its stream: 0 for the first, `None` if it does not say.
+/// A message, and the sequence of the one before it in its stream: 0 for the first, `None` if it does not say, as
+/// nobody but us has to.
 struct Link {
-    commit: RecordedCommit,
+    stored: Stored,
     previous: Option<u64>,
 }
 
 impl Link {
     fn sequence(&self) -> u64 {
-        self.commit.position.raw()
+        self.stored.position().raw()
     }
 }
 
-/// All commits of a stream after a version.
+/// All that is stored of a stream after a version.
 pub(crate) async fn stream(
     broker: &Broker,
     stream: &StreamId,
     after: Option<StreamVersion>,
     consistency: Consistency,
-) -> Result<Vec<RecordedCommit>, LogError> {
+) -> Result<Vec<Stored>, LogError> {
     let after = after.map_or(0, StreamVersion::raw);
     let subject = broker.subjects.of_stream(stream);
     let last = json!({ "last_by_subj": subject });
@@ -85,17 +88,17 @@ pub(crate) async fn stream(
         Consistency::Leader => from_leader_for_certain(broker, &last).await?,
         Consistency::Any => from_any(broker, &last).await?,
     };
-    let mut newest_first = Vec::new();
+    let mut newest_first: Vec<Stored> = Vec::new();
     let mut next = last.filter(|last| last.sequence() > after);
     let mut looked_at = next.as_ref().map_or(0, Link::sequence);
     while let Some(link) = next.take() {
         let previous = link.previous;
-        newest_first.push(link.commit);
+        newest_first.push(link.stored);
         if previous.is_some_and(|previous| previous <= after) {
             break;
         }
         if previous.is_none() || newest_first.len() % LINKS_PER_LOOK == 0 {
-            let here = newest_first[newest_first.len() - 1].position.raw();
+            let here = newest_first[newest_first.len() - 1].position().raw();
             let is_dense = looked_at - here <= DENSE_SPAN;
             looked_at = here;
             if (previous.is_none() || (is_dense && !broker.replicas.are_shunned()))
@@ -133,14 +136,14 @@ async fn rest_forward(
     after: u64,
     known: u64,
     previous: Option<u64>,
-) -> Result<Option<Vec<RecordedCommit>>, LogError> {
-    let mut rest: Vec<RecordedCommit> = Vec::new();
+) -> Result<Option<Vec<Stored>>, LogError> {
+    let mut rest: Vec<Stored> = Vec::new();
     let mut last = after;
     loop {
         let page = page(broker, subject, last.saturating_add(1)).await?;
         let found = page.len();
-        rest.extend(page.into_iter().take_while(|commit| commit.position.raw() < known));
-        let reached = rest.last().map_or(after, |commit| commit.position.raw());
+        rest.extend(page.into_iter().take_while(|stored| stored.position().raw() < known));
+        let reached = rest.last().map_or(after, |stored| stored.position().raw());
         if found == 0 || reached == last || previous.is_some_and(|previous| reached >= previous) {
             let is_whole = previous.is_none_or(|previous| reached == previous);
             return Ok(is_whole.then_some(rest));
@@ -150,7 +153,7 @@ async fn rest_forward(
 }
 
 /// One batch of a stream from a sequence on.
-async fn page(broker: &Broker, subject: &str, from: u64) -> Result<Vec<RecordedCommit>, LogError> {
+async fn page(broker: &Broker, subject: &str, from: u64) -> Result<Vec<Stored>, LogError> {
     let failed = |error: BoxError| unavailable(ATTEMPTED, error);
     if !broker.is_connected() {
         return Err(CallError::NotConnected.attempting(ATTEMPTED));
@@ -162,7 +165,7 @@ async fn page(broker: &Broker, subject: &str, from: u64) -> Result<Vec<RecordedC
     let request = Bytes::from(request.to_string());
     let asked = broker.client.publish_with_reply(broker.direct_get(), inbox, request).await;
     asked.map_err(|error| failed(error.into()))?;
-    let mut commits = Vec::new();
+    let mut stored = Vec::new();
     loop {
         let answer = tokio::time::timeout(broker.config.request_timeout(), answers.next()).await;
         let message = match answer {
@@ -171,8 +174,8 @@ async fn page(broker: &Broker, subject: &str, from: u64) -> Result<Vec<RecordedC
             Err(late) => return Err(failed(late.into())),
         };
         match status(&message) {
-            None => commits.push(direct(&broker.subjects, message)?.commit),
-            Some(END_OF_BATCH | NOT_FOUND) => return Ok(commits),
+            None => stored.push(direct(&broker.subjects, message)?.stored),
+            Some(END_OF_BATCH | NOT_FOUND) => return Ok(stored),
             Some(status) => return Err(failed(refused(status, &message).into())),
         }
     }
@@ -207,14 +210,28 @@ async fn from_leader(broker: &Broker, which: &Value) -> Result<Option<Link>, Log
 /// As [`from_leader`], if it was the leader still after it had answered.
 async fn from_leader_for_certain(broker: &Broker, which: &Value) -> Result<Option<Link>, LogError> {
     let link = from_leader(broker, which).await?;
+    leaders_info(broker, ATTEMPTED).await?;
+    Ok(link)
+}
+
+/// What is stored at a sequence, as the leader has it.
+pub(crate) async fn stored_at(broker: &Broker, sequence: u64) -> Result<Option<Stored>, LogError> {
+    if sequence == 0 {
+        return Ok(None);
+    }
+    Ok(from_leader_for_certain(broker, &json!({ "seq": sequence })).await?.map(|link| link.stored))
+}
+
+/// The stream's info, from who leads for certain.
+pub(crate) async fn leaders_info(broker: &Broker, attempted: &'static str) -> Result<StreamInfo, LogError> {
     for _ in 0..ASKED_MAX {
-        let info = broker.stream_info().await.map_err(|error| error.attempting(ATTEMPTED))?;
+        let info = broker.stream_info().await.map_err(|error| error.attempting(attempted))?;
         if info.is_of_the_leader() {
-            return Ok(link);
+            return Ok(info);
         }
         tokio::time::sleep(ASKED_AGAIN_AFTER).await;
     }
-    Err(unavailable(ATTEMPTED, "who answers for the leader has not heard of a majority lately"))
+    Err(unavailable(attempted, "who answers for the leader has not heard of a majority lately"))
 }
 
 fn status(message: &Message) -> Option<u16> {
@@ -233,46 +250,55 @@ pub(crate) fn number(headers: Option<&HeaderMap>, name: &str) -> Option<u64> {
 /// What a direct get answers: the message as it was stored, and its place in further headers.
 fn direct(subjects: &Subjects, message: Message) -> Result<Link, LogError> {
     let headers = message.headers.as_ref();
-    let previous = number(headers, EXPECTED_SEQUENCE);
     let sequence = number(headers, "Nats-Sequence");
-    let subject = headers.and_then(|headers| headers.get("Nats-Subject"));
-    let (Some(sequence), Some(subject)) = (sequence, subject) else {
+    let text = |name| headers.and_then(|headers| headers.get(name)).map(|value| value.as_str());
+    let (Some(sequence), Some(subject)) = (sequence, text("Nats-Subject")) else {
         return Err(damaged(ATTEMPTED, 0, "an answer without sequence or subject"));
     };
-    let commit = commit(subjects, ATTEMPTED, sequence, subject.as_str(), message.payload)?;
-    Ok(Link { commit, previous })
+    let previous = previous(subjects, subject, text(EXPECTED_SUBJECT), text(EXPECTED_SEQUENCE));
+    let stored = stored(subjects, sequence, subject, message.payload);
+    Ok(Link { stored, previous })
 }
 
 /// What the leader answers: JSON with everything in base64.
-fn leaders(subjects: &Subjects, stored: &StoredMessage) -> Result<Link, LogError> {
+fn leaders(subjects: &Subjects, message: &StoredMessage) -> Result<Link, LogError> {
     let decode = |text: &str| {
-        STANDARD.decode(text).map_err(|error| damaged(ATTEMPTED, stored.seq, &error.to_string()))
+        STANDARD.decode(text).map_err(|error| damaged(ATTEMPTED, message.seq, &error.to_string()))
     };
-    let (headers, payload) = (decode(&stored.hdrs)?, decode(&stored.data)?);
-    let previous = previous(&String::from_utf8_lossy(&headers));
-    let commit = commit(subjects, ATTEMPTED, stored.seq, &stored.subject, Bytes::from(payload))?;
-    Ok(Link { commit, previous })
+    let (headers, payload) = (decode(&message.hdrs)?, decode(&message.data)?);
+    let headers = String::from_utf8_lossy(&headers);
+    let text = |name| header(&headers, name);
+    let previous = previous(subjects, &message.subject, text(EXPECTED_SUBJECT), text(EXPECTED_SEQUENCE));
+    let stored = stored(subjects, message.seq, &message.subject, Bytes::from(payload));
+    Ok(Link { stored, previous })
 }
 
-/// The sequence before, in headers as they are on the wire.
-fn previous(headers: &str) -> Option<u64> {
-    let mut lines = headers.lines().filter_map(|line| line.split_once(':'));
-    let (_, value) = lines.find(|(name, _)| *name == EXPECTED_SEQUENCE)?;
-    value.trim().parse().ok()
-}
-
-/// A stored message as a commit.
-pub(crate) fn commit(
+/// The sequence before a message in its stream, if it was stored on that expectation: one that others state says nothing
+/// of the stream.
+fn previous(
     subjects: &Subjects,
-    attempted: &'static str,
-    sequence: u64,
     subject: &str,
-    payload: Bytes,
-) -> Result<RecordedCommit, LogError> {
-    let foreign = || damaged(attempted, sequence, &format!("{subject} is no commit's subject"));
-    let (stream, route) = subjects.address(subject).ok_or_else(foreign)?;
+    expected_of: Option<&str>,
+    expected: Option<&str>,
+) -> Option<u64> {
+    let ours = subjects.of_stream_of(subject)?;
+    expected_of.filter(|stated| *stated == ours)?;
+    expected?.parse().ok()
+}
+
+/// A header's value, of headers as they are on the wire.
+fn header<'a>(headers: &'a str, name: &str) -> Option<&'a str> {
+    let mut lines = headers.lines().filter_map(|line| line.split_once(':'));
+    lines.find(|(found, _)| *found == name).map(|(_, value)| value.trim())
+}
+
+/// A message of the broker's stream as one of the log.
+pub(crate) fn stored(subjects: &Subjects, sequence: u64, subject: &str, payload: Bytes) -> Stored {
     let (position, version) = (Position::from_raw(sequence), StreamVersion::from_raw(sequence));
-    Ok(RecordedCommit { position, stream, version, route, payload })
+    match subjects.address(subject) {
+        Some((stream, route)) => RecordedCommit { position, stream, version, route, payload }.into(),
+        None => Foreign { position, version, address: subject.to_owned(), payload }.into(),
+    }
 }
 
 fn damaged(attempted: &'static str, sequence: u64, detail: &str) -> LogError {
@@ -293,10 +319,26 @@ mod tests {
 
     #[test]
     fn the_sequence_before_is_read_from_headers_as_they_are_stored() {
-        let headers = "NATS/1.0\r\nNats-Expected-Last-Subject-Sequence-Subject: a.>\r\n\
-                       Nats-Expected-Last-Subject-Sequence: 17\r\nNats-Msg-Id: x\r\n\r\n";
-        assert_eq!(previous(headers), Some(17));
-        assert_eq!(previous("NATS/1.0\r\nNats-Msg-Id: x\r\n\r\n"), None);
-        assert_eq!(previous(""), None);
+        let subjects = Subjects::new(&cuiban_event_log::Token::new("cuiban").unwrap());
+        let before = |headers: &str| {
+            let text = |name| header(headers, name);
+            previous(
+                &subjects,
+                "cuiban.log.ticket.1.B0.case",
+                text(EXPECTED_SUBJECT),
+                text(EXPECTED_SEQUENCE),
+            )
+        };
+        let expecting = |subject: &str| {
+            format!(
+                "NATS/1.0\r\nNats-Expected-Last-Subject-Sequence-Subject: {subject}\r\n\
+                 Nats-Expected-Last-Subject-Sequence: 17\r\nNats-Msg-Id: x\r\n\r\n"
+            )
+        };
+        assert_eq!(before(&expecting("cuiban.log.ticket.1.>")), Some(17));
+        assert_eq!(before(&expecting("cuiban.log.ticket.1.B0.case")), None, "not of the whole stream");
+        assert_eq!(before("NATS/1.0\r\nNats-Expected-Last-Subject-Sequence: 0\r\n\r\n"), None);
+        assert_eq!(before("NATS/1.0\r\nNats-Msg-Id: x\r\n\r\n"), None);
+        assert_eq!(before(""), None);
     }
 }

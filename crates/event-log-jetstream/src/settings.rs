@@ -3,13 +3,14 @@
 use std::fmt;
 use std::time::Duration;
 
+use cuiban_event_log::{LogProblem, LogStanding};
 use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::Storage;
-use crate::api::{Broker, CallError, Nanos};
+use crate::api::{Broker, CallError, Nanos, StreamInfo};
 
 /// The largest answer of a monitoring endpoint that is read.
 const MONITOR_BYTES_MAX: u64 = 4 << 20;
@@ -134,6 +135,19 @@ pub(crate) fn compare(broker: &Broker, found: &Value) -> Vec<Setting> {
         needed: *needed,
     };
     COMPARED.iter().map(setting).collect()
+}
+
+/// What of the stream's state is wrong for the log.
+pub(crate) fn standing(broker: &Broker, info: &StreamInfo) -> LogStanding {
+    let differing =
+        compare(broker, &info.config).into_iter().filter(|setting| setting.needed && !setting.holds());
+    let differing: Vec<String> = differing.map(|setting| setting.to_string()).collect();
+    let changed = (!differing.is_empty()).then(|| LogProblem {
+        code: "settings_changed",
+        detail: differing.join("; "),
+        stops_writing: true,
+    });
+    changed.into_iter().collect()
 }
 
 /// Asks the broker.

@@ -35,19 +35,16 @@ impl Subjects {
     /// over 30,000 messages of 25,000 subjects: one wildcard 100,000/s, two 1,800/s, three overlapping ones
     /// 100/s), and those of which one contains another are refused. The rest is dropped on arrival.
     pub(crate) fn covering(&self, filter: &Filter) -> Option<String> {
-        let part = |of: fn(&cuiban_event_log::Pattern) -> Option<&Token>| {
-            let mut wanted = filter.any_of.iter().map(of);
-            let first = wanted.next().flatten();
-            first.filter(|first| wanted.all(|other| other == Some(first)))
-        };
-        let parts = [
-            part(|pattern| pattern.kind.as_ref()),
-            part(|pattern| pattern.id.as_ref()),
-            part(|pattern| pattern.branch.as_ref()),
-            part(|pattern| pattern.class.as_ref()),
-        ];
-        let words = parts.map(|part| part.map_or("*", Token::as_str));
-        parts.iter().any(Option::is_some).then(|| format!("{}.log.{}", self.prefix, words.join(".")))
+        let shared = filter.shared();
+        let words = shared.words().map(|part| part.unwrap_or("*"));
+        words.iter().any(|word| *word != "*").then(|| format!("{}.log.{}", self.prefix, words.join(".")))
+    }
+
+    /// [`Subjects::of_stream`] for the stream for which a message counts, ours or not.
+    pub(crate) fn of_stream_of(&self, subject: &str) -> Option<String> {
+        let rest = subject.strip_prefix(self.prefix.as_str())?.strip_prefix(".log.")?;
+        let mut words = rest.split('.');
+        Some(format!("{}.log.{}.{}.>", self.prefix, words.next()?, words.next()?))
     }
 
     /// The address that a subject says, `None` if it is none of ours.

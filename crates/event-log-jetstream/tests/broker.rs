@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use async_nats::HeaderMap;
 use cuiban_event_log::{
-    AppendError, Consistency, EventLog, Expected, Filter, LogError, Pattern, Position, StreamVersion,
+    AppendError, Consistency, EventLog, Expected, Filter, LogError, Pattern, Position, Stored, StreamVersion,
     conformance,
 };
 use cuiban_event_log_jetstream::test_server::NatsServer;
@@ -60,7 +60,7 @@ async fn subscriptions_and_writers_live_through_kill_9() {
     assert_eq!(positions, acknowledged, "each acknowledged commit once, in order, and no other");
     assert_eq!(within(head_once_answered(&log)).await, acknowledged[1_199]);
     let ones = log.read_stream(&stream("w3"), None, Consistency::Leader).await.unwrap();
-    let ones: Vec<Position> = ones.iter().map(|commit| commit.position).collect();
+    let ones: Vec<Position> = ones.iter().map(Stored::position).collect();
     assert_eq!(heard(&mut one, 150).await, ones);
 }
 
@@ -74,7 +74,7 @@ async fn an_idle_subscription_hears_soon_after_kill_9_what_others_append() {
         let other = JetStreamLog::connect(server.config()).await.unwrap();
         let appended = other.append(commit(&format!("{round}"), Expected::NoStream, round)).await.unwrap();
         let soon = tokio::time::timeout(Duration::from_secs(5), idle.next()).await.unwrap();
-        assert_eq!(soon.unwrap().unwrap().position, appended.position);
+        assert_eq!(soon.unwrap().unwrap().position(), appended.position);
     }
 }
 
@@ -149,7 +149,7 @@ async fn a_retry_is_stored_once_also_when_the_broker_has_forgotten_its_id() {
         assert!(matches!(retried, Err(AppendError::Conflict { actual: told, .. }) if told == actual));
     }
     let kept = log.read_stream(&stream("1"), None, Consistency::Leader).await.unwrap();
-    assert_eq!(kept.iter().map(|commit| &commit.payload).collect::<Vec<_>>(), [&first.payload]);
+    assert_eq!(kept.iter().map(Stored::payload).collect::<Vec<_>>(), [&first.payload]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -168,9 +168,9 @@ async fn a_retry_is_stored_once_also_when_the_acknowledgement_was_thrown_away() 
     let answer = log.append(lost.clone()).await;
     let kept = log.read_stream(&lost.stream, None, Consistency::Leader).await.unwrap();
     assert_eq!(kept.len(), 1);
-    assert_eq!(kept[0].payload, lost.payload, "whoever re-reads finds the commit");
+    assert_eq!(*kept[0].payload(), lost.payload, "whoever re-reads finds the commit");
     match answer {
-        Ok(appended) => assert_eq!(appended.position, kept[0].position),
+        Ok(appended) => assert_eq!(appended.position, kept[0].position()),
         Err(error) => assert!(matches!(error, AppendError::Conflict { .. }), "{error}"),
     }
 }

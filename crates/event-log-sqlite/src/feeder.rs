@@ -70,8 +70,8 @@ impl Feeder {
 
     /// Whether the subscriber is still there.
     async fn send(&self, page: Page) -> bool {
-        for commit in page.commits {
-            if self.deliveries.send(Ok(Delivery::Commit(commit))).await.is_err() {
+        for stored in page.stored {
+            if self.deliveries.send(Ok(stored.into())).await.is_err() {
                 return false;
             }
         }

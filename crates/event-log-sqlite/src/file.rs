@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use cuiban_event_log::LogProblem;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
@@ -71,6 +72,42 @@ pub enum OpenError {
         #[source]
         source: std::io::Error,
     },
+}
+
+/// Which file was opened: what stands under its name later may be another, or nothing.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Opened(Option<FileId>);
+
+/// What tells a file from another under the same name, where the operating system has it.
+type FileId = (u64, u64);
+
+impl Opened {
+    /// The file that has just been opened under this name.
+    pub(crate) fn of(path: &Path) -> Self {
+        Self(file_id(path).ok())
+    }
+
+    /// What is wrong if the file is not under its name any more: whoever opens the log next will not find in it what is
+    /// written now.
+    pub(crate) fn gone(&self, path: &Path) -> Option<LogProblem> {
+        let detail = match file_id(path) {
+            Ok(found) if self.0.is_none_or(|opened| opened == found) => return None,
+            Ok(_) => format!("{} is another file than the one that was opened", path.display()),
+            Err(error) => format!("{}: {error}", path.display()),
+        };
+        Some(LogProblem { code: "file_missing", detail, stops_writing: true })
+    }
+}
+
+#[cfg(unix)]
+fn file_id(path: &Path) -> std::io::Result<FileId> {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::metadata(path).map(|file| (file.dev(), file.ino()))
+}
+
+#[cfg(not(unix))]
+fn file_id(path: &Path) -> std::io::Result<FileId> {
+    std::fs::metadata(path).map(|_| (0, 0))
 }
 
 /// Statements keep their plans whatever is bound to them: SQLite as it is bundled would plan each anew each time, in

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use cuiban_event_log::{
-    Append, AppendError, Appended, Consistency, EventLog, Filter, LogError, Position, RecordedCommit,
-    StreamId, StreamVersion, Subscription, TimeSource,
+    Append, AppendError, Appended, Consistency, EventLog, Filter, LogError, LogIdentity, LogStanding,
+    Position, Stored, StreamId, StreamVersion, Subscription, TimeSource,
 };
 use tokio::sync::{mpsc, watch};
 
 use crate::clock::LogTime;
 use crate::feeder::Feeder;
+use crate::file::Opened;
 use crate::reader::{self, PageQuery, Readers};
 use crate::writer::Writer;
 use crate::{Config, OpenError};
@@ -29,6 +30,7 @@ pub struct SqliteLog {
 
 struct Shared {
     config: Config,
+    opened: Opened,
     time: LogTime,
     /// Before the readers, so that the writer's connection is closed first.
     writer: Option<Writer>,
@@ -57,7 +59,8 @@ impl SqliteLog {
         let signal = watch::Sender::new(());
         let writer = if writable { Some(Writer::start(&config, signal.clone())?) } else { None };
         let readers = Arc::new(Readers::open(&config)?);
-        Ok(Self { shared: Arc::new(Shared { config, time, writer, readers, signal }) })
+        let opened = Opened::of(&config.path);
+        Ok(Self { shared: Arc::new(Shared { config, opened, time, writer, readers, signal }) })
     }
 
     /// The limits that this log was opened with.
@@ -87,7 +90,7 @@ impl EventLog for SqliteLog {
         stream: &StreamId,
         after: Option<StreamVersion>,
         _: Consistency,
-    ) -> Result<Vec<RecordedCommit>, LogError> {
+    ) -> Result<Vec<Stored>, LogError> {
         // A commit is acknowledged after its COMMIT, and from then on every connection sees it.
         let stream = stream.clone();
         let read = move |connection: &_| reader::stream(connection, &stream, after);
@@ -106,6 +109,20 @@ impl EventLog for SqliteLog {
         };
         tokio::spawn(feeder.run(after));
         Ok(Subscription::new(received))
+    }
+
+    async fn stored_at(&self, position: Position) -> Result<Option<Stored>, LogError> {
+        let read = move |connection: &_| reader::at(connection, position);
+        self.shared.readers.run("read what is stored at a position", read).await
+    }
+
+    async fn identity(&self) -> Result<LogIdentity, LogError> {
+        let id = self.shared.readers.run("ask which log it is", reader::id).await?;
+        Ok(LogIdentity { id, made_at: None })
+    }
+
+    async fn standing(&self) -> Result<LogStanding, LogError> {
+        Ok(self.shared.opened.gone(&self.shared.config.path).into_iter().collect())
     }
 
     async fn head(&self) -> Result<Position, LogError> {

@@ -4,10 +4,11 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use bytes::Bytes;
 use cuiban_event_log::{
-    BoxError, Filter, LogError, Position, RecordedCommit, Route, StreamId, StreamVersion, Token,
+    BoxError, Filter, Foreign, LogError, LogId, Position, RecordedCommit, Route, Stored, StreamId,
+    StreamVersion, Token,
 };
 use rusqlite::types::Value;
-use rusqlite::{Connection, ErrorCode, Row, ffi, params, params_from_iter};
+use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, ffi, params, params_from_iter};
 use tokio::sync::Semaphore;
 
 use crate::{Config, OpenError, file};
@@ -23,8 +24,8 @@ pub(crate) struct Readers {
 
 /// What a feeder gets from one look into the file.
 pub(crate) struct Page {
-    /// The matching commits, in order.
-    pub(crate) commits: Vec<RecordedCommit>,
+    /// What matches, in order.
+    pub(crate) stored: Vec<Stored>,
     /// Everything up to here was looked through.
     pub(crate) scanned_to: Position,
     /// Whether that was the end of the log at the time.
@@ -75,7 +76,6 @@ impl Readers {
 pub(crate) enum ReadError {
     Open(OpenError),
     Sqlite(rusqlite::Error),
-    Damaged(String),
 }
 
 impl From<rusqlite::Error> for ReadError {
@@ -88,7 +88,6 @@ impl ReadError {
     fn named(self, attempted: &'static str) -> LogError {
         match self {
             Self::Open(error) => unavailable(attempted, error),
-            Self::Damaged(detail) => LogError::Damaged { attempted, detail },
             // The file ends before its pages do.
             Self::Sqlite(error) if extended_code(&error) == Some(ffi::SQLITE_IOERR_SHORT_READ) => {
                 LogError::Damaged { attempted, detail: error.to_string() }
@@ -118,22 +117,34 @@ pub(crate) fn head(connection: &Connection) -> Result<Position, ReadError> {
     Ok(Position::from_raw(last.query_row((), |row| row.get::<_, i64>(0))?.cast_unsigned()))
 }
 
-/// All commits of a stream after a version, from one snapshot.
+/// What is stored at a position.
+pub(crate) fn at(connection: &Connection, position: Position) -> Result<Option<Stored>, ReadError> {
+    let mut select = connection.prepare_cached(&format!("{SELECT} WHERE position = ?1"))?;
+    Ok(select.query_row([bound(position.raw())], stored).optional()?)
+}
+
+/// The log's id, from its first row.
+pub(crate) fn id(connection: &Connection) -> Result<Option<LogId>, ReadError> {
+    let mut select = connection.prepare_cached(&format!("{SELECT} ORDER BY position LIMIT 1"))?;
+    Ok(select.query_row((), stored).optional()?.map(|first| LogId(first.sha256())))
+}
+
+/// All that is stored of a stream after a version, from one snapshot.
 pub(crate) fn stream(
     connection: &Connection,
     stream: &StreamId,
     after: Option<StreamVersion>,
-) -> Result<Vec<RecordedCommit>, ReadError> {
+) -> Result<Vec<Stored>, ReadError> {
     let sql =
         format!("{SELECT} WHERE stream_kind = ?1 AND stream_id = ?2 AND revision > ?3 ORDER BY revision");
     let mut select = connection.prepare_cached(&sql)?;
     let after = bound(after.map_or(0, StreamVersion::raw));
     let mut rows = select.query(params![stream.kind.as_str(), stream.id.as_str(), after])?;
-    let mut commits = Vec::new();
+    let mut found = Vec::new();
     while let Some(row) = rows.next()? {
-        commits.push(commit(row)?);
+        found.push(stored(row)?);
     }
-    Ok(commits)
+    Ok(found)
 }
 
 /// The filter as SQL, made once for a subscription.
@@ -195,7 +206,7 @@ impl PageQuery {
     pub(crate) fn page(&self, connection: &Connection, after: Position) -> Result<Page, ReadError> {
         let head = head(connection)?;
         let scan_end = after.raw().saturating_add(self.scan_positions_max.into()).min(head.raw());
-        let mut page = Page { commits: Vec::new(), scanned_to: after, at_end: head <= after };
+        let mut page = Page { stored: Vec::new(), scanned_to: after, at_end: head <= after };
         if page.at_end {
             return Ok(page);
         }
@@ -213,10 +224,10 @@ impl PageQuery {
         let mut select = connection.prepare_cached(sql)?;
         let mut rows = select.query(params_from_iter(values))?;
         while let Some(row) = rows.next()? {
-            page.commits.push(commit(row)?);
+            page.stored.push(stored(row)?);
         }
-        page.scanned_to = match page.commits.last() {
-            Some(last) if page.commits.len() == self.page_commits_max as usize => last.position,
+        page.scanned_to = match page.stored.last() {
+            Some(last) if page.stored.len() == self.page_commits_max as usize => last.position(),
             _ => Position::from_raw(scan_end),
         };
         page.at_end = page.scanned_to >= head;
@@ -251,18 +262,23 @@ fn bound(raw: u64) -> i64 {
     i64::try_from(raw).unwrap_or(i64::MAX)
 }
 
-fn commit(row: &Row<'_>) -> Result<RecordedCommit, ReadError> {
-    let position: i64 = row.get(0)?;
-    let token = |column| -> Result<Token, ReadError> {
-        let text = row.get_ref(column)?.as_str().map_err(rusqlite::Error::from)?;
-        Token::new(text).map_err(|error| ReadError::Damaged(format!("position {position}: {error}")))
-    };
-    Ok(RecordedCommit {
-        position: Position::from_raw(position.cast_unsigned()),
-        stream: StreamId { kind: token(1)?, id: token(2)? },
-        version: StreamVersion::from_raw(row.get::<_, i64>(3)?.cast_unsigned()),
-        route: Route { branch: token(4)?, class: token(5)? },
-        payload: Bytes::copy_from_slice(row.get_ref(6)?.as_blob().map_err(rusqlite::Error::from)?),
+/// A row as one of the log's messages; one whose address is no commit's is somebody else's.
+fn stored(row: &Row<'_>) -> rusqlite::Result<Stored> {
+    let position = Position::from_raw(row.get::<_, i64>(0)?.cast_unsigned());
+    let version = StreamVersion::from_raw(row.get::<_, i64>(3)?.cast_unsigned());
+    let payload = Bytes::copy_from_slice(row.get_ref(6)?.as_blob()?);
+    let words = [
+        row.get_ref(1)?.as_str()?,
+        row.get_ref(2)?.as_str()?,
+        row.get_ref(4)?.as_str()?,
+        row.get_ref(5)?.as_str()?,
+    ];
+    Ok(match words.map(Token::new) {
+        [Ok(kind), Ok(id), Ok(branch), Ok(class)] => {
+            let (stream, route) = (StreamId { kind, id }, Route { branch, class });
+            RecordedCommit { position, stream, version, route, payload }.into()
+        }
+        _ => Foreign { position, version, address: words.join("."), payload }.into(),
     })
 }
 
@@ -275,7 +291,7 @@ mod tests {
     const SMALL: u32 = 13;
 
     /// A log of many tickets' commits with a few of the company among them, and its pages for a filter by kind.
-    fn pages(tickets: u32, company: u32, kinds: &[&str]) -> (usize, Vec<Vec<RecordedCommit>>) {
+    fn pages(tickets: u32, company: u32, kinds: &[&str]) -> (usize, Vec<Vec<Stored>>) {
         let temporary = tempfile::tempdir().unwrap();
         let config = Config {
             page_commits_max: 3,
@@ -297,7 +313,7 @@ mod tests {
         loop {
             let page = query.page(&connection, cursor).unwrap();
             (cursor, looks) = (page.scanned_to, looks + 1);
-            found.push(page.commits);
+            found.push(page.stored);
             if page.at_end {
                 return (looks, found);
             }
@@ -308,7 +324,7 @@ mod tests {
     fn a_few_commits_among_many_of_other_kinds_are_found_without_looking_through_those() {
         let (looks, found) = pages(500, 4, &["company"]);
         assert_eq!((looks, found.iter().map(Vec::len).collect::<Vec<_>>()), (2, vec![3, 1]));
-        let positions: Vec<_> = found.iter().flatten().map(|commit| commit.position.raw()).collect();
+        let positions: Vec<_> = found.iter().flatten().map(|stored| stored.position().raw()).collect();
         assert_eq!(positions, [2, 4, 6, 8]);
     }
 
@@ -316,7 +332,7 @@ mod tests {
     fn many_commits_are_looked_through_in_the_order_of_their_positions() {
         let (looks, found) = pages(50, 50, &["ticket", "company"]);
         assert_eq!(looks, 34);
-        let positions: Vec<_> = found.iter().flatten().map(|commit| commit.position.raw()).collect();
+        let positions: Vec<_> = found.iter().flatten().map(|stored| stored.position().raw()).collect();
         assert_eq!(positions, (1..=100).collect::<Vec<_>>());
     }
 

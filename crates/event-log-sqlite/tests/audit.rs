@@ -147,8 +147,8 @@ async fn a_file_of_version_1_is_sealed_when_it_is_opened_for_writing() {
     let log = SqliteLog::open(config.clone()).unwrap();
     let stream = commit("a", 1).stream;
     let kept = log.read_stream(&stream, None, Consistency::Leader).await.unwrap();
-    assert_eq!(kept.iter().map(|commit| commit.position.raw()).collect::<Vec<_>>(), [1, 3]);
-    assert_eq!(kept[1].payload, commit("a", 2).payload);
+    assert_eq!(kept.iter().map(|commit| commit.position().raw()).collect::<Vec<_>>(), [1, 3]);
+    assert_eq!(*kept[1].payload(), commit("a", 2).payload);
     assert_eq!(log.append(commit("a", 3)).await.unwrap().position, Position::from_raw(4));
     let verdict = audit(&config, |_| ()).unwrap();
     assert_eq!((verdict.commits, verdict.faults), (4, vec![]));

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use cuiban_event_log::{
-    Append, AppendError, Appended, Consistency, EventLog, Filter, LogError, Position, RecordedCommit,
-    StreamId, StreamVersion, Subscription, conformance_suite,
+    Append, AppendError, Appended, Consistency, EventLog, Filter, LogError, LogIdentity, LogStanding,
+    Position, Stored, StreamId, StreamVersion, Subscription, conformance_suite,
 };
 use cuiban_event_log_sqlite::{Config, SqliteLog};
 
@@ -60,12 +60,24 @@ impl EventLog for InTurns {
         stream: &StreamId,
         after: Option<StreamVersion>,
         consistency: Consistency,
-    ) -> Result<Vec<RecordedCommit>, LogError> {
+    ) -> Result<Vec<Stored>, LogError> {
         self.next().read_stream(stream, after, consistency).await
     }
 
     async fn subscribe(&self, filter: Filter, after: Position) -> Result<Subscription, LogError> {
         self.next().subscribe(filter, after).await
+    }
+
+    async fn stored_at(&self, position: Position) -> Result<Option<Stored>, LogError> {
+        self.next().stored_at(position).await
+    }
+
+    async fn identity(&self) -> Result<LogIdentity, LogError> {
+        self.next().identity().await
+    }
+
+    async fn standing(&self) -> Result<LogStanding, LogError> {
+        self.next().standing().await
     }
 
     async fn head(&self) -> Result<Position, LogError> {

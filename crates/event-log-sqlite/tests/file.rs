@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use cuiban_event_log::{
     Append, AppendError, Consistency, EventLog, Expected, Filter, LogError, Position, RecordedCommit, Route,
-    StreamId, Subscription, Token,
+    Stored, StreamId, Subscription, Token,
 };
 use cuiban_event_log_sqlite::{Config, OpenError, SqliteLog};
 use tokio::task::JoinSet;
@@ -34,7 +34,13 @@ fn commit(id: &str, expected: Expected) -> Append {
 }
 
 async fn next(subscription: &mut Subscription) -> RecordedCommit {
-    tokio::time::timeout(PATIENCE, subscription.next()).await.unwrap().unwrap().unwrap()
+    tokio::time::timeout(PATIENCE, subscription.next())
+        .await
+        .unwrap()
+        .unwrap()
+        .unwrap()
+        .into_commit()
+        .unwrap()
 }
 
 /// Not a fact by itself: the process that the next test kills. It appends for ever, eight at a time, and prints
@@ -144,18 +150,19 @@ async fn another_process_holding_the_write_lock_makes_the_log_unavailable_for_a_
 }
 
 #[tokio::test]
-async fn a_damaged_row_is_reported_and_ends_the_subscription() {
+async fn a_row_that_is_nobodys_commit_is_foreign_and_what_follows_comes() {
     let folder = tempfile::tempdir().unwrap();
     let config = Config::at(folder.path().join("log"));
     let log = SqliteLog::open(config.clone()).unwrap();
-    log.append(commit("a", Expected::NoStream)).await.unwrap();
     let other = rusqlite::Connection::open(&config.path).unwrap();
-    let insert = "INSERT INTO commits VALUES (2, 'ticket', 'not a token', 1, 'B0', 'case', zeroblob(16), x'', zeroblob(32))";
+    let insert = "INSERT INTO commits VALUES (1, 'ticket', 'not a token', 1, 'B0', 'case', zeroblob(16), x'07', zeroblob(32))";
     other.execute(insert, ()).unwrap();
-    let mut tail = log.subscribe(Filter::everything(), Position::from_raw(1)).await.unwrap();
-    let answer = tokio::time::timeout(PATIENCE, tail.next()).await.unwrap();
-    assert!(matches!(answer, Some(Err(LogError::Damaged { detail, .. })) if detail.contains("position 2")));
-    assert!(tail.next().await.is_none());
+    log.append(commit("a", Expected::NoStream)).await.unwrap();
+    let mut tail = log.subscribe(Filter::everything(), Position::START).await.unwrap();
+    let Stored::Foreign(foreign) = tail.next().await.unwrap().unwrap() else { panic!("it is none of ours") };
+    assert_eq!((foreign.address.as_str(), &foreign.payload[..]), ("ticket.not a token.B0.case", &[7][..]));
+    assert_eq!(log.stored_at(foreign.position).await.unwrap(), Some(foreign.into()));
+    assert_eq!(next(&mut tail).await.position, Position::from_raw(2));
 }
 
 #[tokio::test]

@@ -31,6 +31,11 @@ impl Token {
         }
     }
 
+    /// `_`: the branch of what concerns the whole company.
+    pub fn whole_company() -> Self {
+        Self("_".into())
+    }
+
     /// The token's text.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -106,6 +111,11 @@ impl Pattern {
             && part(self.branch.as_ref(), &route.branch)
             && part(self.class.as_ref(), &route.class)
     }
+
+    /// The parts as one word each, in the order of an address.
+    pub fn words(&self) -> [Option<&str>; 4] {
+        [&self.kind, &self.id, &self.branch, &self.class].map(|part| part.as_ref().map(Token::as_str))
+    }
 }
 
 /// Which commits a subscriber wants: those that match *any* pattern; all of them when there is none.
@@ -121,6 +131,21 @@ impl Filter {
     /// Every commit of the log.
     pub fn everything() -> Self {
         Self::default()
+    }
+
+    /// What all its patterns have in common: it covers everything that the filter wants.
+    pub fn shared(&self) -> Pattern {
+        let part = |of: fn(&Pattern) -> Option<&Token>| {
+            let mut wanted = self.any_of.iter().map(of);
+            let first = wanted.next().flatten();
+            first.filter(|first| wanted.all(|other| other == Some(first))).cloned()
+        };
+        Pattern {
+            kind: part(|pattern| pattern.kind.as_ref()),
+            id: part(|pattern| pattern.id.as_ref()),
+            branch: part(|pattern| pattern.branch.as_ref()),
+            class: part(|pattern| pattern.class.as_ref()),
+        }
     }
 
     /// Whether a commit of this stream and route is wanted.

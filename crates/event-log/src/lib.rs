@@ -15,12 +15,22 @@
 
 mod address;
 pub mod conformance;
+mod following;
+mod identity;
 mod memory;
 mod port;
+mod standing;
+mod stored;
+mod subscription;
 
 pub use address::{Filter, InvalidToken, Pattern, Route, StreamId, Token};
+pub use following::Following;
+pub use identity::{Cursor, LogId, LogIdentity};
 pub use memory::{MemoryLog, TimeSource};
 pub use port::{
-    Append, AppendError, Appended, Batch, BoxError, Consistency, Delivery, EventLog, Expected, LogError,
-    ParsePositionError, Position, RecordedCommit, StreamVersion, Subscription,
+    Append, AppendError, Appended, BoxError, Consistency, EventLog, Expected, LogError, ParsePositionError,
+    Position, StreamVersion,
 };
+pub use standing::{LogProblem, LogStanding};
+pub use stored::{Foreign, RecordedCommit, Stored};
+pub use subscription::{Batch, Delivery, Subscription};

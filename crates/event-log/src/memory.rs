@@ -10,12 +10,14 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use tokio::sync::{mpsc, watch};
 
 use crate::{
-    Append, AppendError, Appended, Consistency, Delivery, EventLog, Expected, Filter, LogError, Position,
-    RecordedCommit, StreamId, StreamVersion, Subscription,
+    Append, AppendError, Appended, Consistency, Delivery, EventLog, Expected, Filter, Foreign, LogError,
+    LogId, LogIdentity, LogStanding, Position, RecordedCommit, Stored, StreamId, StreamVersion, Subscription,
+    Token,
 };
 
 /// Where a [`MemoryLog`] takes its own time from.
@@ -33,10 +35,10 @@ pub struct MemoryLog {
     time: TimeSource,
 }
 
-/// What is stored. The commit at position `n` is `commits[n - 1]`.
-#[derive(Default)]
+/// What is stored. The message at position `n` is `stored[n - 1]`.
+#[derive(Clone, Default)]
 struct Kept {
-    commits: Vec<RecordedCommit>,
+    stored: Vec<Stored>,
     streams: HashMap<StreamId, Vec<Position>>,
 }
 
@@ -60,7 +62,8 @@ impl MemoryLog {
 
     /// Every commit with a position strictly after `after`, in order, without waiting.
     pub fn commits_after(&self, after: Position) -> Vec<RecordedCommit> {
-        self.kept().commits.iter().skip(index_after(after)).cloned().collect()
+        let kept = self.kept();
+        kept.stored.iter().skip(index_after(after)).cloned().filter_map(Stored::into_commit).collect()
     }
 
     /// What [`EventLog::append`] does, without a runtime.
@@ -75,9 +78,49 @@ impl MemoryLog {
             return Err(AppendError::Conflict { stream: append.stream, actual });
         }
         let appended = kept.store(append);
-        // Told under the lock, so that the head never goes back when two appends race.
-        self.heads().retain(|head| head.send(kept.commits.len()).is_ok());
+        self.tell_head(&kept);
         Ok(appended)
+    }
+
+    /// Puts a message among the commits that is none of ours: `address` is its four words, `kind.id.branch.class`, of
+    /// which one is no token, or something else altogether. It counts for the stream that the first two name.
+    ///
+    /// # Panics
+    ///
+    /// If the address is a commit's.
+    pub fn put_foreign(&self, address: &str, payload: impl Into<Bytes>) -> Position {
+        let words: Vec<_> = address.split('.').collect();
+        let is_ours = words.len() == 4 && words.iter().all(|word| Token::new(word).is_ok());
+        assert!(!is_ours, "{address} is a commit's address");
+        let mut kept = self.kept();
+        let position = kept.put_foreign(address.to_owned(), payload.into());
+        self.tell_head(&kept);
+        position
+    }
+
+    /// Takes away everything after `last`, as no log does that is not exchanged for another: what is appended from then on
+    /// has its positions.
+    pub fn cut_after(&self, last: Position) {
+        let mut kept = self.kept();
+        kept.stored.truncate(index_after(last));
+        for positions in kept.streams.values_mut() {
+            positions.retain(|position| *position <= last);
+        }
+        kept.streams.retain(|_, positions| !positions.is_empty());
+        self.tell_head(&kept);
+    }
+
+    /// Puts another log's messages in the place of this one's, behind the backs of all who hold a handle.
+    pub fn replace_with(&self, other: &Self) {
+        let others = other.kept().clone();
+        let mut kept = self.kept();
+        *kept = others;
+        self.tell_head(&kept);
+    }
+
+    /// Told under the lock, so that the head never goes back when two appends race.
+    fn tell_head(&self, kept: &Kept) {
+        self.heads().retain(|head| head.send(kept.stored.len()).is_ok());
     }
 
     /// A stream's version; `None` for one without commits.
@@ -99,20 +142,38 @@ impl Kept {
         Some(StreamVersion::from_raw(self.streams.get(stream)?.last()?.raw()))
     }
 
+    fn next(&self) -> (Position, StreamVersion) {
+        let raw = self.stored.len() as u64 + 1;
+        (Position::from_raw(raw), StreamVersion::from_raw(raw))
+    }
+
     fn store(&mut self, append: Append) -> Appended {
-        let raw = self.commits.len() as u64 + 1;
-        let (position, version) = (Position::from_raw(raw), StreamVersion::from_raw(raw));
+        let (position, version) = self.next();
         self.streams.entry(append.stream.clone()).or_default().push(position);
         let Append { stream, route, payload, .. } = append;
-        self.commits.push(RecordedCommit { position, stream, version, route, payload });
+        self.stored.push(RecordedCommit { position, stream, version, route, payload }.into());
         Appended { position, version }
     }
 
-    fn stream(&self, stream: &StreamId, after: Option<StreamVersion>) -> Vec<RecordedCommit> {
+    fn put_foreign(&mut self, address: String, payload: Bytes) -> Position {
+        let (position, version) = self.next();
+        let mut words = address.split('.').map(Token::new);
+        if let (Some(Ok(kind)), Some(Ok(id))) = (words.next(), words.next()) {
+            self.streams.entry(StreamId { kind, id }).or_default().push(position);
+        }
+        self.stored.push(Foreign { position, version, address, payload }.into());
+        position
+    }
+
+    fn at(&self, position: Position) -> Option<&Stored> {
+        self.stored.get(index_after(position).checked_sub(1)?)
+    }
+
+    fn stream(&self, stream: &StreamId, after: Option<StreamVersion>) -> Vec<Stored> {
         let positions = self.streams.get(stream).map_or(&[][..], Vec::as_slice);
         let after = after.map_or(0, StreamVersion::raw);
         let first = positions.partition_point(|position| position.raw() <= after);
-        positions[first..].iter().map(|position| self.commits[position.raw() as usize - 1].clone()).collect()
+        positions[first..].iter().filter_map(|position| self.at(*position)).cloned().collect()
     }
 }
 
@@ -132,14 +193,14 @@ impl EventLog for MemoryLog {
         stream: &StreamId,
         after: Option<StreamVersion>,
         _: Consistency,
-    ) -> Result<Vec<RecordedCommit>, LogError> {
+    ) -> Result<Vec<Stored>, LogError> {
         Ok(self.kept().stream(stream, after))
     }
 
     async fn subscribe(&self, filter: Filter, after: Position) -> Result<Subscription, LogError> {
         let (deliveries, received) = mpsc::channel(Self::SUBSCRIPTION_COMMITS_MAX);
         let kept = self.kept();
-        let (told, head) = watch::channel(kept.commits.len());
+        let (told, head) = watch::channel(kept.stored.len());
         self.heads().push(told);
         drop(kept);
         let feeder = Feeder { kept: self.kept.clone(), head, filter, deliveries };
@@ -147,8 +208,21 @@ impl EventLog for MemoryLog {
         Ok(Subscription::new(received))
     }
 
+    async fn stored_at(&self, position: Position) -> Result<Option<Stored>, LogError> {
+        Ok(self.kept().at(position).cloned())
+    }
+
+    async fn identity(&self) -> Result<LogIdentity, LogError> {
+        let id = self.kept().stored.first().map(|first| LogId(first.sha256()));
+        Ok(LogIdentity { id, made_at: None })
+    }
+
+    async fn standing(&self) -> Result<LogStanding, LogError> {
+        Ok(LogStanding::default())
+    }
+
     async fn head(&self) -> Result<Position, LogError> {
-        Ok(Position::from_raw(self.kept().commits.len() as u64))
+        Ok(Position::from_raw(self.kept().stored.len() as u64))
     }
 
     async fn time(&self) -> Result<DateTime<Utc>, LogError> {
@@ -164,7 +238,7 @@ impl Default for MemoryLog {
 
 impl fmt::Debug for MemoryLog {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MemoryLog").field("head", &self.kept().commits.len()).finish_non_exhaustive()
+        f.debug_struct("MemoryLog").field("head", &self.kept().stored.len()).finish_non_exhaustive()
     }
 }
 
@@ -185,7 +259,7 @@ impl Feeder {
             while next < end {
                 let Ok(place) = self.deliveries.reserve().await else { return };
                 match self.wanted(&mut next, end) {
-                    Some(commit) => place.send(Ok(Delivery::Commit(commit))),
+                    Some(stored) => place.send(Ok(stored.into())),
                     None => break,
                 }
             }
@@ -206,16 +280,33 @@ impl Feeder {
         }
     }
 
-    /// The next wanted commit before `end`; `next` is moved behind it.
-    fn wanted(&self, next: &mut usize, end: usize) -> Option<RecordedCommit> {
+    /// The next wanted message before `end`; `next` is moved behind it.
+    fn wanted(&self, next: &mut usize, end: usize) -> Option<Stored> {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = (*next..end).find(|index| {
-            let commit = &kept.commits[*index];
-            self.filter.matches(&commit.stream, &commit.route)
-        });
-        *next = found.map_or(end, |index| index + 1);
-        found.map(|index| kept.commits[index].clone())
+        // A log that was exchanged may end before.
+        let end = end.min(kept.stored.len());
+        let found = (*next..end).find(|index| self.wants(&kept.stored[*index]));
+        *next = found.map_or((*next).max(end), |index| index + 1);
+        found.map(|index| kept.stored[index].clone())
     }
+
+    fn wants(&self, stored: &Stored) -> bool {
+        match stored {
+            Stored::Commit(commit) => self.filter.matches(&commit.stream, &commit.route),
+            Stored::Foreign(foreign) => agrees(&self.filter, &foreign.address),
+        }
+    }
+}
+
+/// Whether an address that is none of ours has every word that the filter names.
+fn agrees(filter: &Filter, address: &str) -> bool {
+    let words: Vec<&str> = address.split('.').collect();
+    let named = filter.shared();
+    named
+        .words()
+        .into_iter()
+        .enumerate()
+        .all(|(n, named)| named.is_none_or(|named| words.get(n) == Some(&named)))
 }
 
 #[cfg(test)]
@@ -259,7 +350,7 @@ mod tests {
         assert_eq!(log.time().await.unwrap(), at);
         let mut heard = log.subscribe(Filter::everything(), Position::START).await.unwrap();
         log.append(commit("a", Expected::NoStream)).await.unwrap();
-        assert_eq!(heard.next().await.unwrap().unwrap().position, Position::from_raw(1));
+        assert_eq!(heard.next().await.unwrap().unwrap().position(), Position::from_raw(1));
     }
 
     #[tokio::test]

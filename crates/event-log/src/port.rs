@@ -7,10 +7,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use tokio::sync::mpsc;
 use uuid::Uuid;
 
-use crate::{Filter, Route, StreamId};
+use crate::{Filter, LogIdentity, LogStanding, Route, Stored, StreamId, Subscription};
 
 /// A log of commits: appended under an expectation, kept for ever, heard in one order.
 ///
@@ -27,6 +26,8 @@ use crate::{Filter, Route, StreamId};
 ///   retries re-reads the stream and looks for its id; an adapter may answer a retry of the same bytes that it
 ///   recognises with the position of the first storing, never with a second one. Other bytes under a stored id are a
 ///   conflict: [`Appended`] always means *these* bytes.
+/// - **Open to strangers.** What others put into the log's storage without being cuiban is no damage and no end: it is
+///   a [`Foreign`](crate::Foreign) message, told in its place to whoever comes by.
 #[async_trait]
 pub trait EventLog: Send + Sync + fmt::Debug + 'static {
     /// Stores one commit, if the stream is as expected.
@@ -35,8 +36,9 @@ pub trait EventLog: Send + Sync + fmt::Debug + 'static {
     /// have been. In both cases, re-read with [`Consistency::Leader`] and look for the commit id.
     async fn append(&self, append: Append) -> Result<Appended, AppendError>;
 
-    /// All commits of one stream with a version after `after` (from the first, if `None`), in order.
+    /// All that is stored of one stream with a version after `after` (from the first, if `None`), in order.
     ///
+    /// A foreign message that counts for the stream's version is in its place: the next commit has to expect it.
     /// An unknown stream is empty, not an error. With [`Consistency::Leader`] the answer contains every commit
     /// acknowledged before the call; with [`Consistency::Any`] it may lag behind, but has no hole.
     async fn read_stream(
@@ -44,16 +46,28 @@ pub trait EventLog: Send + Sync + fmt::Debug + 'static {
         stream: &StreamId,
         after: Option<StreamVersion>,
         consistency: Consistency,
-    ) -> Result<Vec<RecordedCommit>, LogError>;
+    ) -> Result<Vec<Stored>, LogError>;
 
     /// Every commit that matches, with a position strictly after `after`, each exactly once and in order:
     /// first what is stored, then what comes, for ever.
     ///
     /// The adapter outlives its broker's restarts: a subscription is silent while the broker is away and goes
     /// on without gap or repeat. It ends only with an error that retrying cannot mend, or when it is dropped.
+    ///
+    /// Foreign messages are delivered in their place: to [`Filter::everything`] all of them, to another filter at least
+    /// those whose address agrees with every part that it names. They never end a subscription.
     async fn subscribe(&self, filter: Filter, after: Position) -> Result<Subscription, LogError>;
 
-    /// The position of the last stored commit; [`Position::START`] for an empty log.
+    /// What is stored at exactly this position, as the leader has it; `None` where nothing is.
+    async fn stored_at(&self, position: Position) -> Result<Option<Stored>, LogError>;
+
+    /// Which log this is. It stays the same for as long as the log does, whoever asks and however often it is restarted.
+    async fn identity(&self) -> Result<LogIdentity, LogError>;
+
+    /// What is wrong with the log at present, beside what its answers say; nothing, for a log that is well.
+    async fn standing(&self) -> Result<LogStanding, LogError>;
+
+    /// The position of the last stored message; [`Position::START`] for an empty log.
     async fn head(&self) -> Result<Position, LogError>;
 
     /// The log's own time, against which a watchdog checks its clock.
@@ -219,80 +233,10 @@ pub enum LogError {
         /// What is wrong, and where.
         detail: String,
     },
-}
-
-/// One commit as the log keeps it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RecordedCommit {
-    /// Its place in the whole log.
-    pub position: Position,
-    /// The history it belongs to.
-    pub stream: StreamId,
-    /// The stream's version with it.
-    pub version: StreamVersion,
-    /// Who hears of it.
-    pub route: Route,
-    /// The encoded commit.
-    pub payload: Bytes,
-}
-
-/// What a feeding task puts into a subscriber's channel.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Delivery {
-    /// The next commit.
-    Commit(RecordedCommit),
-    /// Every matching commit that was stored when the subscription began has been delivered. Sent once.
-    CaughtUp,
-}
-
-/// The receiving end of [`EventLog::subscribe`].
-#[derive(Debug)]
-pub struct Subscription {
-    deliveries: mpsc::Receiver<Result<Delivery, LogError>>,
-    caught_up: bool,
-}
-
-/// Commits that were there without waiting for more.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Batch {
-    /// The commits, in order; empty only when the batch says no more than that it is caught up.
-    pub commits: Vec<RecordedCommit>,
-    /// Whether the subscriber has seen everything that was stored when the subscription began.
-    pub caught_up: bool,
-}
-
-impl Subscription {
-    /// For adapters: wraps the channel that a feeding task fills.
-    pub fn new(deliveries: mpsc::Receiver<Result<Delivery, LogError>>) -> Self {
-        Self { deliveries, caught_up: false }
-    }
-
-    /// The next commit, waited for; `None` when the log was closed for good.
-    pub async fn next(&mut self) -> Option<Result<RecordedCommit, LogError>> {
-        loop {
-            match self.deliveries.recv().await? {
-                Ok(Delivery::Commit(commit)) => return Some(Ok(commit)),
-                Ok(Delivery::CaughtUp) => self.caught_up = true,
-                Err(error) => return Some(Err(error)),
-            }
-        }
-    }
-
-    /// At most `limit` commits, as many as are there without waiting for the rest; `None` when the log was
-    /// closed for good. Waits until there is a commit or the subscription has just caught up.
-    pub async fn next_batch(&mut self, limit: usize) -> Option<Result<Batch, LogError>> {
-        let mut deliveries = Vec::new();
-        if self.deliveries.recv_many(&mut deliveries, limit).await == 0 {
-            return None;
-        }
-        let mut commits = Vec::with_capacity(deliveries.len());
-        for delivery in deliveries {
-            match delivery {
-                Ok(Delivery::Commit(commit)) => commits.push(commit),
-                Ok(Delivery::CaughtUp) => self.caught_up = true,
-                Err(error) => return Some(Err(error)),
-            }
-        }
-        Some(Ok(Batch { commits, caught_up: self.caught_up }))
-    }
+    /// It is another log than the cursor stands on: restored, replaced, made anew, or diverged from it.
+    #[error("follow the log: it is not the log that was followed: {detail}")]
+    Replaced {
+        /// By what it was noticed.
+        detail: String,
+    },
 }

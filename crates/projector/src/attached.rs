@@ -5,11 +5,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
-use cuiban_event_log::{Position, StreamId};
+use cuiban_event_log::{Cursor, Position, StreamId};
 use serde::{Deserialize, Serialize};
 
 use crate::codec;
-use crate::parked::ParkedCommit;
+use crate::parked::{ParkedCommit, ParkedForeign};
 use crate::projection::{Projection, Row};
 use crate::rows_reader::RowsReader;
 use crate::scope::Scope;
@@ -33,6 +33,8 @@ pub type RawRow = (Vec<u8>, Vec<u8>);
 pub(crate) const TREE_TABLE: u8 = 0;
 pub(crate) const META_KEY: &[u8] = &[TREE_TABLE, 0];
 const COMPLETE_KEY: &[u8] = &[TREE_TABLE, 1];
+const FOOTING_KEY: &[u8] = &[TREE_TABLE, 2];
+const FOOTING_FORMAT: u8 = 1;
 const META_FORMAT: u8 = 2;
 
 impl Meta {
@@ -74,8 +76,34 @@ impl Meta {
 #[derive(Debug, Default)]
 pub(crate) struct Writer {
     pub(crate) meta: Meta,
+    /// On what the cursor stands.
+    pub(crate) footing: Cursor,
     /// The streams that are set aside, and how many of their commits.
     pub(crate) parked: HashMap<StreamId, u64>,
+    /// How many messages were passed by that are none of ours.
+    pub(crate) foreign: u64,
+}
+
+impl Writer {
+    /// Where to go on, and on what that stands.
+    pub(crate) fn cursor(&self) -> Cursor {
+        let position = Position::from_raw(self.meta.cursor);
+        let sha256 = self.footing.sha256.filter(|_| self.footing.position == position);
+        Cursor { log: self.footing.log, position, sha256 }
+    }
+}
+
+/// Written with each batch: which log it came from, and the hash of the last message in it.
+pub(crate) fn write_footing(footing: &Cursor, batch: &mut WriteBatch) -> Result<(), StoreError> {
+    batch.insert(FOOTING_KEY, codec::encode(FOOTING_FORMAT, footing).map_err(StoreError::codec)?);
+    Ok(())
+}
+
+/// What an older build kept says nothing of it.
+fn read_footing(tree: &Tree) -> Result<Cursor, StoreError> {
+    let footing = tree.get(FOOTING_KEY)?;
+    footing
+        .map_or(Ok(Cursor::START), |bytes| codec::decode(FOOTING_FORMAT, &bytes).map_err(StoreError::codec))
 }
 
 /// A model's trees in one open database.
@@ -117,13 +145,19 @@ impl Attached {
         for row in RowsReader::new(&tree).walk::<ParkedCommit>(&crate::Key::new()) {
             *parked.entry(row?.1.stream()).or_default() += 1;
         }
+        let mut foreign = 0;
+        for row in RowsReader::new(&tree).walk::<ParkedForeign>(&crate::Key::new()) {
+            row?;
+            foreign += 1;
+        }
+        let footing = read_footing(&tree)?;
         // Rows without a word of how many there should be are not those of a fold.
         let is_empty = meta.rows == 0 && tree.range_from(&[TREE_TABLE + 1]).next().is_none();
         Ok(Self {
             tree: Arc::new(tree),
             old: RwLock::new(old),
             retired: Mutex::default(),
-            writer: Mutex::new(Writer { meta, parked }),
+            writer: Mutex::new(Writer { meta, footing, parked, foreign }),
             verified: AtomicBool::new(is_empty),
             complete: AtomicBool::new(complete),
         })

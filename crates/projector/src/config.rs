@@ -16,6 +16,9 @@ pub struct Config {
     pub retry_delay_ms: u64,
     /// The longest pause before the log is tried again, in milliseconds.
     pub retry_delay_ms_max: u64,
+    /// How often it is looked whether the log is still the same one, in milliseconds. Until then the models may mix what
+    /// two logs say; more often costs the log a few questions each time.
+    pub log_looked_at_every_ms: u64,
     /// The most rows of one page.
     pub page_rows_max: usize,
     /// How many rows a search looks at before it answers with what it has found.
@@ -50,6 +53,7 @@ impl Default for Config {
             head_every_batches: 16,
             retry_delay_ms: 50,
             retry_delay_ms_max: 5_000,
+            log_looked_at_every_ms: 3_000,
             page_rows_max: 200,
             search_rows_max: 20_000,
             list_rows_max: 5_000,

@@ -1,22 +1,24 @@
 //! Following the log: one subscription, each commit decoded once and fed to one or many models.
 //!
 //! ```text
-//!  check the rows ─► ask the cursors ─► subscribe after the least ─► batch ─► apply to each ─┐
+//!  check the rows ─► ask the cursors ─► follow from the least ─► batch ─► apply to each ─┐
 //!        ▲                                        ▲                    ▲─────────────────────┘
 //!        └── the store was replaced, or refused ──┴── the log failed (wait, longer each time)
 //! ```
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::Duration;
 
-use cuiban_event_log::{Batch, EventLog, Filter, LogError, Position, RecordedCommit, Subscription};
+use cuiban_event_log::{
+    Batch, Cursor, EventLog, Filter, Following, LogError, LogIdentity, Position, RecordedCommit,
+};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::model::{Applied, Model};
+use crate::model::{Applied, FedFrom, Model};
 use crate::parked::ParkedEntry;
 use crate::projection::{Incoming, Projection};
 use crate::store::{Store, StoreError, panic_text};
@@ -29,8 +31,8 @@ pub(crate) type Slice = Arc<[Incoming]>;
 pub(crate) trait Fed: Send + Sync + 'static {
     fn name(&self) -> &'static str;
     fn verify(&self) -> Result<(), StoreError>;
-    fn cursor(&self) -> Result<Position, StoreError>;
-    fn apply(&self, slices: &mut dyn Iterator<Item = Slice>) -> Result<Applied, StoreError>;
+    fn footing(&self) -> Result<Cursor, StoreError>;
+    fn apply(&self, slices: &mut dyn Iterator<Item = Slice>, from: &FedFrom) -> Result<Applied, StoreError>;
     fn set_caught_up(&self) -> Result<(), StoreError>;
     fn retry_parked(&self) -> Result<(), StoreError>;
     fn standing(&self) -> Result<Standing, StoreError>;
@@ -55,12 +57,12 @@ impl<P: Projection> Fed for Model<P> {
         Self::verify(self)
     }
 
-    fn cursor(&self) -> Result<Position, StoreError> {
-        Self::cursor(self)
+    fn footing(&self) -> Result<Cursor, StoreError> {
+        Self::footing(self)
     }
 
-    fn apply(&self, slices: &mut dyn Iterator<Item = Slice>) -> Result<Applied, StoreError> {
-        self.apply_slices(slices)
+    fn apply(&self, slices: &mut dyn Iterator<Item = Slice>, from: &FedFrom) -> Result<Applied, StoreError> {
+        self.apply_slices(slices, from)
     }
 
     fn set_caught_up(&self) -> Result<(), StoreError> {
@@ -141,47 +143,63 @@ impl Follower {
         }
     }
 
-    /// Follows the log from the models' cursors; returns when the store was replaced.
+    /// Follows the log from the models' cursors; returns when the store was replaced, or is to be because the log was.
     async fn follow(&self) -> Result<(), Interrupted> {
         let mut generations = self.store.generations();
-        let from = self.begin().await?;
+        let cursors = self.begin().await?;
         let generation = *generations.borrow_and_update();
-        let head = self.head().await?;
-        if head < from && self.is_ahead_still(from).await? {
-            let detail = format!("the models are at {from}, the log ends at {head}: it is another log");
-            self.store.failed(generation, &StoreError::Damaged { detail });
-            return Ok(());
-        }
-        self.progress.send_replace(Progress { position: from, head: head.max(from), caught_up: false });
-        let subscribing = self.log.subscribe(self.filter.clone(), from);
-        let mut subscription = self.or_stop(subscribing).await?.map_err(Interrupted::Log)?;
         let mut folding = None;
         let result = tokio::select! {
             biased;
             () = self.stop.cancelled() => Err(Interrupted::Stopped),
             _ = generations.wait_for(|present| *present != generation) => Ok(()),
-            result = self.pump(&mut subscription, &mut folding) => result,
+            result = self.follow_from(cursors, &mut folding) => result,
         };
         // Whatever ended it: nothing is written any more when this returns.
         if let Some(Folding { task, .. }) = folding {
             task.await.map_err(Interrupted::Task)??;
         }
-        result
+        match result {
+            Err(Interrupted::Log(replaced @ LogError::Replaced { .. })) => {
+                let detail = crate::store::chain(&replaced);
+                self.store.failed(generation, &StoreError::Damaged { detail });
+                Ok(())
+            }
+            result => result,
+        }
+    }
+
+    async fn follow_from(
+        &self,
+        cursors: Vec<Cursor>,
+        folding: &mut Option<Folding>,
+    ) -> Result<(), Interrupted> {
+        let least = cursors.iter().min_by_key(|cursor| cursor.position).copied().unwrap_or_default();
+        // The one from which all go on is compared by the following itself.
+        let others: BTreeMap<_, _> = cursors.iter().map(|cursor| (cursor.position, cursor)).collect();
+        for cursor in others.values().filter(|cursor| cursor.position > least.position) {
+            Following::check(self.log.clone(), cursor).await.map_err(Interrupted::Log)?;
+        }
+        let look_every = Duration::from_millis(self.config.log_looked_at_every_ms);
+        let following = Following::begin(self.log.clone(), self.filter.clone(), least, look_every);
+        let mut following = following.await.map_err(Interrupted::Log)?;
+        let (position, head) = (least.position, self.head().await?.max(least.position));
+        self.progress.send_replace(Progress { position, head, caught_up: false });
+        self.pump(&mut following, folding).await
     }
 
     /// Takes what comes while a batch is folded, and folds it next: the further behind, the larger the batches.
     async fn pump(
         &self,
-        subscription: &mut Subscription,
+        following: &mut Following,
         folding: &mut Option<Folding>,
     ) -> Result<(), Interrupted> {
-        let nothing = || Batch { commits: Vec::new(), caught_up: false };
-        let (mut next, mut batches) = (nothing(), 0_u32);
+        let (mut next, mut batches) = (Batch::default(), 0_u32);
         loop {
-            if folding.is_none() && (!next.commits.is_empty() || next.caught_up) {
-                *folding = Some(self.begin_folding(std::mem::replace(&mut next, nothing())));
+            if folding.is_none() && (!next.is_empty() || next.caught_up) {
+                *folding = Some(self.begin_folding(std::mem::take(&mut next), following.log()));
             }
-            let room = self.config.batch_commits_max.max(1).saturating_sub(next.commits.len());
+            let room = self.config.batch_commits_max.max(1).saturating_sub(next.len());
             tokio::select! {
                 biased;
                 folded = folded(folding) => {
@@ -192,19 +210,21 @@ impl Follower {
                         self.progress.send_modify(|progress| progress.head = progress.head.max(head));
                     }
                 }
-                batch = subscription.next_batch(room), if room > 0 => {
+                batch = following.next_batch(room), if room > 0 => {
                     let batch = batch.ok_or(Interrupted::LogClosed)?.map_err(Interrupted::Log)?;
                     next.commits.extend(batch.commits);
+                    next.foreign.extend(batch.foreign);
                     next.caught_up = batch.caught_up;
                 }
             }
         }
     }
 
-    fn begin_folding(&self, batch: Batch) -> Folding {
-        let Batch { commits, caught_up } = batch;
-        let (models, position) = (self.models.clone(), commits.last().map(|commit| commit.position));
-        let task = self.store.place().run(move || apply_to_all(&models, commits, caught_up));
+    fn begin_folding(&self, batch: Batch, log: LogIdentity) -> Folding {
+        let (models, position) = (self.models.clone(), batch.last_position());
+        let Batch { commits, foreign, caught_up } = batch;
+        let from = FedFrom { log, foreign };
+        let task = self.store.place().run(move || apply_to_all(&models, commits, &from, caught_up));
         Folding { task, folded: Folded { position, caught_up } }
     }
 
@@ -225,29 +245,21 @@ impl Follower {
         self.or_stop(self.log.head()).await?.map_err(Interrupted::Log)
     }
 
-    /// Checks the models' rows, tries what was parked, and answers the position from which all can go on.
-    async fn begin(&self) -> Result<Position, Interrupted> {
+    /// Checks the models' rows, tries what was parked, and answers the models' cursors.
+    async fn begin(&self) -> Result<Vec<Cursor>, Interrupted> {
         let models = self.models.clone();
         let begin = move || {
             std::thread::scope(|scope| {
                 let checks: Vec<_> = models.iter().map(|model| scope.spawn(|| model.verify())).collect();
                 checks.into_iter().try_for_each(|check| check.join().unwrap_or_else(panicked))
             })?;
-            let mut from = None;
-            for model in models.iter() {
+            let cursors = models.iter().map(|model| {
                 model.retry_parked()?;
-                let cursor = model.cursor()?;
-                from = Some(from.map_or(cursor, |from: Position| from.min(cursor)));
-            }
-            Ok::<_, StoreError>(from.unwrap_or(Position::START))
+                model.footing()
+            });
+            cursors.collect::<Result<Vec<_>, StoreError>>()
         };
         Ok(self.store.place().run(begin).await.map_err(Interrupted::Task)??)
-    }
-
-    /// Whether the log still ends before the models' cursors when it is asked again.
-    async fn is_ahead_still(&self, from: Position) -> Result<bool, Interrupted> {
-        self.or_stop(tokio::time::sleep(Duration::from_millis(self.config.retry_delay_ms))).await?;
-        Ok(self.head().await? < from)
     }
 }
 
@@ -283,23 +295,28 @@ const SLICES_WAITING_MAX: usize = 4;
 fn apply_to_all(
     models: &[Box<dyn Fed>],
     commits: Vec<RecordedCommit>,
+    from: &FedFrom,
     caught_up: bool,
 ) -> Result<(), StoreError> {
     if commits.len() <= SLICE_COMMITS {
         let slice: Slice = commits.into_iter().map(Incoming::decode).collect();
-        models.iter().try_for_each(|model| apply(model.as_ref(), std::iter::once(slice.clone())))?;
+        models.iter().try_for_each(|model| apply(model.as_ref(), std::iter::once(slice.clone()), from))?;
     } else {
-        apply_side_by_side(models, commits)?;
+        apply_side_by_side(models, commits, from)?;
     }
     if caught_up { models.iter().try_for_each(|model| model.set_caught_up()) } else { Ok(()) }
 }
 
 /// Each model on a thread of its own, a few slices behind the decoding.
-fn apply_side_by_side(models: &[Box<dyn Fed>], commits: Vec<RecordedCommit>) -> Result<(), StoreError> {
+fn apply_side_by_side(
+    models: &[Box<dyn Fed>],
+    commits: Vec<RecordedCommit>,
+    from: &FedFrom,
+) -> Result<(), StoreError> {
     std::thread::scope(|scope| {
         let lanes = models.iter().map(|model| {
             let (lane, slices) = sync_channel(SLICES_WAITING_MAX);
-            (lane, scope.spawn(move || apply(model.as_ref(), slices.into_iter())))
+            (lane, scope.spawn(move || apply(model.as_ref(), slices.into_iter(), from)))
         });
         let (lanes, applying): (Vec<_>, Vec<_>) = lanes.unzip();
         decode_into(&lanes, commits);
@@ -338,8 +355,8 @@ fn panicked<T>(panic: Box<dyn std::any::Any + Send>) -> Result<T, StoreError> {
     Err(StoreError::Replaced)
 }
 
-fn apply(model: &dyn Fed, mut slices: impl Iterator<Item = Slice>) -> Result<(), StoreError> {
-    let applied = model.apply(&mut slices)?;
+fn apply(model: &dyn Fed, mut slices: impl Iterator<Item = Slice>, from: &FedFrom) -> Result<(), StoreError> {
+    let applied = model.apply(&mut slices, from)?;
     if applied.parked > 0 {
         tracing::warn!(model = model.name(), applied.parked, "commits were set aside");
     }
@@ -382,14 +399,14 @@ mod tests {
             (standing.position.raw(), standing.parked, standing.serving_version.is_some())
         };
 
-        let applied = apply_to_all(&models, unreadable(count), true);
+        let applied = apply_to_all(&models, unreadable(count), &FedFrom::default(), true);
         assert!(matches!(applied, Err(StoreError::Replaced)), "{applied:?}");
         assert_eq!(stand(models[0].as_ref()), (0, 0, false));
         assert_eq!(stand(models[1].as_ref()), (count, count, false), "all of it, but not yet to be asked");
 
         models[0].verify().unwrap();
-        models[0].cursor().unwrap();
-        apply_to_all(&models, unreadable(count), true).unwrap();
+        models[0].footing().unwrap();
+        apply_to_all(&models, unreadable(count), &FedFrom::default(), true).unwrap();
         for model in &models {
             assert_eq!(stand(model.as_ref()), (count, count, true), "{}", model.name());
         }

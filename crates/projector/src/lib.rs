@@ -43,7 +43,7 @@ pub use attached::RawRow;
 pub use codec::CodecError;
 pub use config::{Config, StoreConfig};
 pub use key::Key;
-pub use model::{Applied, Model};
+pub use model::{Applied, FedFrom, Model};
 pub use parked::{ParkedEntry, Retried};
 pub use projection::{Incoming, Projection, Row, Unfoldable};
 pub use projections::{Notices, OpenClocks, Tickets, Timelines};

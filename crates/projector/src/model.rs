@@ -7,13 +7,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
-use cuiban_event_log::{Position, StreamId};
+use cuiban_event_log::{Cursor, Foreign, LogIdentity, Position, StreamId};
 use tokio::sync::watch;
 
-use crate::attached::{Attached, Meta, RawRow, Writer};
+use crate::attached::{Attached, Meta, RawRow, Writer, write_footing};
 use crate::follow::Standing;
 use crate::key::Key;
-use crate::parked::{ParkedCommit, ParkedEntry, Retried};
+use crate::parked::{ParkedCommit, ParkedEntry, ParkedForeign, Retried};
 use crate::projection::{Incoming, Projection, Row, Unfoldable};
 use crate::read_models::{Lagging, ReadError};
 use crate::rows_reader::RowsReader;
@@ -64,6 +64,15 @@ pub struct Applied {
     pub skipped: usize,
 }
 
+/// Where commits come from, and what stands between them.
+#[derive(Clone, Debug, Default)]
+pub struct FedFrom {
+    /// Which log; kept with the cursor.
+    pub log: LogIdentity,
+    /// The messages among the commits that are none of ours, in order.
+    pub foreign: Vec<Foreign>,
+}
+
 /// How often opening a model puts a damaged store aside before it gives up.
 const ATTEMPTS_MAX: usize = 3;
 
@@ -111,19 +120,41 @@ impl<P: Projection> Model<P> {
         })
     }
 
+    /// As [`Self::cursor`], with what it stands on.
+    pub fn footing(&self) -> Result<Cursor, StoreError> {
+        self.with(|attached| {
+            self.inner.fed_generation.store(attached.generation(), Ordering::Release);
+            Ok(lock(attached).cursor())
+        })
+    }
+
+    /// The rows come from another log than the one that is there now: they are put aside with their store, which is
+    /// built anew.
+    pub fn put_aside(&self, reason: &str) {
+        let generation = self.inner.store.generation();
+        self.let_go(generation);
+        self.inner.store.failed(generation, &StoreError::Damaged { detail: reason.to_owned() });
+    }
+
     /// Folds commits, in the log's order. Rows, parked commits and cursor are written in one atomic batch. Commits
     /// at or before the cursor are skipped, so that feeding twice changes nothing.
     ///
     /// Refuses with [`StoreError::Replaced`] when the rows were lost since [`Self::cursor`] was last asked: what
     /// follows from there on would leave a gap.
     pub fn apply(&self, incoming: &[Incoming]) -> Result<Applied, StoreError> {
-        self.apply_slices(std::iter::once(incoming))
+        self.apply_slices(std::iter::once(incoming), &FedFrom::default())
     }
 
-    /// As [`Self::apply`], for commits that come a slice at a time: all of them are one batch.
+    /// As [`Self::apply`], for commits of a log that is known, and of others' messages between them.
+    pub fn apply_from(&self, incoming: &[Incoming], from: &FedFrom) -> Result<Applied, StoreError> {
+        self.apply_slices(std::iter::once(incoming), from)
+    }
+
+    /// As [`Self::apply_from`], for commits that come a slice at a time: all of them are one batch.
     pub(crate) fn apply_slices<S: AsRef<[Incoming]>>(
         &self,
         slices: impl IntoIterator<Item = S>,
+        from: &FedFrom,
     ) -> Result<Applied, StoreError> {
         self.with(|attached| {
             if attached.generation() != self.inner.fed_generation.load(Ordering::Acquire) {
@@ -131,20 +162,33 @@ impl<P: Projection> Model<P> {
             }
             let mut writer = lock(attached);
             let mut batch = Batch::new(&attached.tree, std::mem::take(&mut writer.parked));
-            let mut cursor = Position::from_raw(writer.meta.cursor);
+            let mut cursor = writer.cursor();
+            cursor.log = from.log;
             for slice in slices {
+                let before = cursor.position;
                 for commit in slice.as_ref() {
-                    if commit.recorded.position <= cursor {
+                    if commit.recorded.position <= cursor.position {
                         batch.applied.skipped += 1;
                         continue;
                     }
                     batch.take(&self.inner, commit)?;
-                    cursor = commit.recorded.position;
+                    cursor.position = commit.recorded.position;
+                }
+                if let Some(last) = slice.as_ref().last().filter(|_| cursor.position > before) {
+                    cursor.sha256 = Some(last.recorded.sha256());
+                }
+            }
+            let known_up_to = Position::from_raw(writer.meta.cursor);
+            for foreign in from.foreign.iter().filter(|foreign| foreign.position > known_up_to) {
+                batch.park_foreign(foreign)?;
+                if foreign.position > cursor.position {
+                    (cursor.position, cursor.sha256) =
+                        (foreign.position, Some(cuiban_event_schema::hash(&foreign.payload)));
                 }
             }
             let applied = batch.applied;
             batch.write(&mut writer, cursor)?;
-            self.tell(attached, cursor);
+            self.tell(attached, cursor.position);
             Ok(applied)
         })
     }
@@ -164,8 +208,15 @@ impl<P: Projection> Model<P> {
 
     pub(crate) fn parked_first(&self, limit: usize) -> Result<Vec<ParkedEntry>, StoreError> {
         self.with(|attached| {
-            let rows = RowsReader::new(&attached.tree).walk::<ParkedCommit>(&Key::new()).take(limit);
-            rows.map(|row| row.map(|(_, parked)| parked.into())).collect()
+            let rows = RowsReader::new(&attached.tree);
+            let commits = rows.walk::<ParkedCommit>(&Key::new()).take(limit);
+            let commits = commits.map(|row| row.map(|(_, parked)| ParkedEntry::from(parked)));
+            let foreign = rows.walk::<ParkedForeign>(&Key::new()).take(limit);
+            let foreign = foreign.map(|row| row.map(|(_, parked)| ParkedEntry::from(parked)));
+            let mut parked = commits.chain(foreign).collect::<Result<Vec<_>, _>>()?;
+            parked.sort_by_key(|entry| entry.position);
+            parked.truncate(limit);
+            Ok(parked)
         })
     }
 
@@ -177,7 +228,7 @@ impl<P: Projection> Model<P> {
             let parked = batch.take_parked(|_| true)?;
             batch.fold_in_turn(&self.inner, &parked)?;
             let retried = Retried { folded: batch.applied.folded, left: batch.applied.parked };
-            let cursor = Position::from_raw(writer.meta.cursor);
+            let cursor = writer.cursor();
             batch.write(&mut writer, cursor)?;
             Ok(retried)
         })
@@ -233,7 +284,7 @@ impl<P: Projection> Model<P> {
                 version: P::VERSION,
                 serving_version: attached.serving(P::VERSION).map(|(version, _)| version),
                 position: Position::from_raw(writer.meta.cursor),
-                parked: writer.parked.values().sum(),
+                parked: writer.parked.values().sum::<u64>() + writer.foreign,
                 rows: writer.meta.rows,
             })
         })
@@ -330,12 +381,13 @@ struct Batch<'a> {
     overlay: Overlay,
     /// The streams that are set aside, and how many commits of each.
     parked: HashMap<StreamId, u64>,
+    foreign: u64,
     applied: Applied,
 }
 
 impl<'a> Batch<'a> {
     fn new(tree: &'a Tree, parked: HashMap<StreamId, u64>) -> Self {
-        Self { tree, overlay: Overlay::default(), parked, applied: Applied::default() }
+        Self { tree, overlay: Overlay::default(), parked, foreign: 0, applied: Applied::default() }
     }
 
     /// Folds a commit, or sets it aside. One that steps over what its stream stands at brings the whole stream on.
@@ -422,21 +474,32 @@ impl<'a> Batch<'a> {
         Ok(())
     }
 
+    fn park_foreign(&mut self, foreign: &Foreign) -> Result<(), StoreError> {
+        tracing::warn!(%foreign, "a message that is none of ours is passed by");
+        let parked = ParkedForeign::new(foreign);
+        let bytes = crate::codec::encode(ParkedForeign::FORMAT, &parked).map_err(StoreError::codec)?;
+        self.overlay.set(self.tree, parked.key(), Some(bytes))?;
+        self.foreign += 1;
+        Ok(())
+    }
+
     /// Writes rows, parked commits and cursor at once.
-    fn write(self, writer: &mut Writer, cursor: Position) -> Result<(), StoreError> {
+    fn write(self, writer: &mut Writer, cursor: Cursor) -> Result<(), StoreError> {
         writer.parked = self.parked;
-        if self.applied.folded + self.applied.parked == 0 {
+        writer.foreign += self.foreign;
+        if self.applied.folded + self.applied.parked == 0 && self.foreign == 0 {
             return Ok(());
         }
         let mut changes = self.overlay.into_changes();
         let meta = Meta {
-            cursor: cursor.raw(),
+            cursor: cursor.position.raw(),
             digest: writer.meta.digest.wrapping_add(changes.digest_change),
             rows: writer.meta.rows.saturating_add_signed(changes.rows_change),
         };
         meta.write_to(&mut changes.batch)?;
+        write_footing(&cursor, &mut changes.batch)?;
         self.tree.apply(changes.batch)?;
-        writer.meta = meta;
+        (writer.meta, writer.footing) = (meta, cursor);
         Ok(())
     }
 }

@@ -20,6 +20,9 @@ pub struct Config {
     pub settle_ms: u64,
     /// The pause after the log was away, in milliseconds.
     pub retry_delay_ms: u64,
+    /// How often it is looked whether the log is still the same one, in milliseconds. Until then limits of the former one
+    /// may be watched; more often costs the log a few questions each time.
+    pub log_looked_at_every_ms: u64,
     /// How often a folder that another process has, or that cannot be used, is tried again before the watchdog goes on
     /// in memory. Too few, and a restart finds the former process still closing; too many, and nobody is urged meanwhile.
     pub open_retries_max: u32,
@@ -33,6 +36,7 @@ impl Default for Config {
             batch_commits_max: 1024,
             settle_ms: 5_000,
             retry_delay_ms: 500,
+            log_looked_at_every_ms: 3_000,
             open_retries_max: 4,
         }
     }

@@ -3,8 +3,10 @@
 
 use std::sync::Arc;
 
-use cuiban_event_log::Position;
-use cuiban_projector::{Applied, Incoming, MemoryDisk, Model, Projection, Store, StoreError, StorePlace};
+use cuiban_event_log::{Cursor, Foreign, LogError, LogIdentity};
+use cuiban_projector::{
+    Applied, FedFrom, Incoming, MemoryDisk, Model, Projection, Store, StoreError, StorePlace,
+};
 use tokio::task::JoinHandle;
 
 use crate::error::chain;
@@ -15,6 +17,8 @@ pub(crate) struct Saving<P> {
     model: Model<P>,
     place: StorePlace,
     waiting: Vec<Incoming>,
+    /// Which log they come from, and what others put between them.
+    from: FedFrom,
     under_way: Option<JoinHandle<Result<Applied, StoreError>>>,
 }
 
@@ -27,7 +31,10 @@ impl<P: Projection + Copy> Saving<P> {
             let within = place.clone();
             let opened = place.run(move || Model::open(&Store::open(within)?, projection)).await?;
             match opened {
-                Ok(model) => return Ok(Self { model, place, waiting: Vec::new(), under_way: None }),
+                Ok(model) => {
+                    let from = FedFrom::default();
+                    return Ok(Self { model, place, waiting: Vec::new(), from, under_way: None });
+                }
                 Err(StoreError::InUse { .. } | StoreError::Unavailable { .. })
                     if retries < config.open_retries_max =>
                 {
@@ -84,6 +91,12 @@ impl<P: Projection> Saving<P> {
         self.waiting.push(incoming);
     }
 
+    /// Which log comes next, and what is none of ours in it.
+    pub(crate) fn push_from(&mut self, log: LogIdentity, foreign: Vec<Foreign>) {
+        self.from.log = log;
+        self.from.foreign.extend(foreign);
+    }
+
     /// Whether more commits may come: what waits while something is being saved stays below this number.
     pub(crate) fn has_room(&self, waiting_max: usize) -> bool {
         self.under_way.is_none() || self.waiting.len() < waiting_max
@@ -96,9 +109,11 @@ impl<P: Projection> Saving<P> {
 
     /// Begins to save what waits, unless something is being saved still.
     pub(crate) fn begin(&mut self) {
-        if self.under_way.is_none() && !self.waiting.is_empty() {
+        let nothing_waits = self.waiting.is_empty() && self.from.foreign.is_empty();
+        if self.under_way.is_none() && !nothing_waits {
             let (model, commits) = (self.model.clone(), std::mem::take(&mut self.waiting));
-            self.under_way = Some(self.place.run(move || model.apply(&commits)));
+            let from = FedFrom { log: self.from.log, foreign: std::mem::take(&mut self.from.foreign) };
+            self.under_way = Some(self.place.run(move || model.apply_from(&commits, &from)));
         }
     }
 
@@ -148,8 +163,22 @@ impl<P: Projection> Expendable<P> {
     }
 
     /// Where the log is to be followed from.
-    pub(crate) fn cursor(&self) -> Result<Position, StoreError> {
-        self.saving.as_ref().map_or(Ok(Position::START), |saving| saving.model().cursor())
+    pub(crate) fn footing(&self) -> Result<Cursor, StoreError> {
+        self.saving.as_ref().map_or(Ok(Cursor::START), |saving| saving.model().footing())
+    }
+
+    /// As [`Model::put_aside`].
+    pub(crate) fn put_aside(&self, reason: &LogError) {
+        if let Some(saving) = &self.saving {
+            saving.model().put_aside(&chain(reason));
+        }
+    }
+
+    /// As [`Saving::push_from`].
+    pub(crate) fn push_from(&mut self, log: LogIdentity, foreign: Vec<Foreign>) {
+        if let Some(saving) = &mut self.saving {
+            saving.push_from(log, foreign);
+        }
     }
 
     /// As [`Saving::ask`]; `None` where nothing is kept.

@@ -9,7 +9,7 @@ use cuiban_domain::Instant;
 use cuiban_domain::ids::{BranchId, TicketId};
 use cuiban_domain::organisation::{Branch, Company};
 use cuiban_domain::ticket::Ticket;
-use cuiban_event_log::{EventLog, Filter, Pattern, StreamId, Subscription, Token};
+use cuiban_event_log::{Batch, Cursor, EventLog, Filter, Following, LogError, Pattern, StreamId, Token};
 use cuiban_projector::{
     Incoming, Key, MemoryDisk, Model, OpenClock, OpenClocks, ParkedEntry, StoreError, StorePlace,
 };
@@ -92,6 +92,12 @@ struct Parts {
 }
 
 impl Parts {
+    /// Follows tickets, and the company and branches by whose rules they run.
+    async fn follow(&self, from: Cursor) -> Result<Following, LogError> {
+        let look_every = Duration::from_millis(self.config.log_looked_at_every_ms);
+        Following::begin(self.log.clone(), watched(), from, look_every).await
+    }
+
     /// What is lost stays so until the next start.
     fn tell_unkept(&self, unkept: Option<Arc<str>>) {
         if unkept.is_some() {
@@ -130,12 +136,15 @@ async fn expedite(parts: Parts, place: StorePlace) -> Result<(), WatchError> {
     let result = expedite_from(&parts, &mut saving).await;
     // Whatever ended it: nothing is written any more when this returns.
     saving.finish().await?;
+    if let Err(WatchError::Log(replaced @ LogError::Replaced { .. })) = &result {
+        saving.put_aside(replaced);
+    }
     result
 }
 
 /// Goes on from where the model of the open clocks is.
 async fn expedite_from(parts: &Parts, saving: &mut Expendable<OpenClocks>) -> Result<(), WatchError> {
-    let cursor = saving.cursor()?;
+    let footing = saving.footing()?;
     let known = saving.ask(open_clocks).await?;
     let (index, parked) = known.unwrap_or_default();
     let mut expediting = Expediting::new(parts.handlers.clone(), parts.config.clone(), index);
@@ -143,7 +152,8 @@ async fn expedite_from(parts: &Parts, saving: &mut Expendable<OpenClocks>) -> Re
         expediting.put_aside(ticket, &SetAside(reason));
     }
     let guard = parts.handlers.clock_guard();
-    let mut subscription = parts.log.subscribe(watched(), cursor).await?;
+    parts.told.send_modify(|status| status.caught_up = false);
+    let mut following = parts.follow(footing).await?;
     let mut caught_up = false;
     loop {
         let mut turn = Turn::default();
@@ -161,10 +171,11 @@ async fn expedite_from(parts: &Parts, saving: &mut Expendable<OpenClocks>) -> Re
             biased;
             () = parts.stop.cancelled() => return Ok(()),
             saved = saving.finish(), if saving.is_under_way() => saved?,
-            batch = subscription.next_batch(parts.config.batch_commits_max), if has_room => {
+            batch = following.next_batch(parts.config.batch_commits_max), if has_room => {
                 let Some(batch) = batch else { return Ok(()) };
                 let batch = batch?;
                 caught_up = batch.caught_up;
+                saving.push_from(following.log(), batch.foreign);
                 for recorded in batch.commits {
                     absorb(parts, &mut expediting, saving, Incoming::decode(recorded)).await;
                 }
@@ -224,7 +235,7 @@ fn open_clocks(model: &Model<OpenClocks>) -> Result<(DeadlineIndex, Parked), Sto
         Ok(index)
     })?;
     let of_ticket = |parked: ParkedEntry| {
-        let ticket = ticket_of(&parked.stream)?;
+        let ticket = ticket_of(parked.stream.as_ref()?)?;
         Some((ticket, parked.reason))
     };
     Ok((index, model.parked()?.into_iter().filter_map(of_ticket).collect()))
@@ -245,7 +256,6 @@ async fn issue_due(expediting: &mut Expediting, guard: &ClockGuard) -> Issued {
     }
 }
 
-/// Tickets, and the company and branches by whose rules they run.
 fn watched() -> Filter {
     let kinds =
         [Ticket::KIND, Branch::KIND, Company::KIND].into_iter().filter_map(|kind| Token::new(kind).ok());
@@ -312,10 +322,21 @@ async fn succeed(parts: Parts, place: StorePlace) -> Result<(), WatchError> {
         succession.note(&incoming)?;
     }
     succession.retry_parked()?;
-    let mut drawn_up_to = succession.cursor()?;
-    let mut subscription = parts.log.subscribe(watched(), drawn_up_to).await?;
-    while let Some(batch) = next_or_stop(&parts, &mut subscription).await {
-        for recorded in batch? {
+    let result = succeed_from(&parts, &mut succession).await;
+    if let Err(WatchError::Log(replaced @ LogError::Replaced { .. })) = &result {
+        succession.put_aside(replaced);
+    }
+    result
+}
+
+async fn succeed_from(parts: &Parts, succession: &mut Succession) -> Result<(), WatchError> {
+    let footing = succession.footing()?;
+    let mut drawn_up_to = footing.position;
+    let mut following = parts.follow(footing).await?;
+    while let Some(batch) = next_or_stop(parts, &mut following).await {
+        let batch = batch?;
+        succession.push_from(following.log(), batch.foreign);
+        for recorded in batch.commits {
             if recorded.position <= drawn_up_to {
                 // Redelivered: acting on it now would use a later state.
                 continue;
@@ -323,13 +344,13 @@ async fn succeed(parts: Parts, place: StorePlace) -> Result<(), WatchError> {
             drawn_up_to = recorded.position;
             let incoming = Incoming::decode(recorded);
             for released in succession.released_by(&incoming).await? {
-                if !draw(&parts, &mut succession, &released).await? {
+                if !draw(parts, succession, &released).await? {
                     return Ok(());
                 }
                 succession.note(&released)?;
             }
             // A consequence is drawn from the state just before its cause.
-            if !draw(&parts, &mut succession, &incoming).await? {
+            if !draw(parts, succession, &incoming).await? {
                 return Ok(());
             }
             succession.absorb(incoming)?;
@@ -339,13 +360,11 @@ async fn succeed(parts: Parts, place: StorePlace) -> Result<(), WatchError> {
     Ok(())
 }
 
-type Commits = Result<Vec<cuiban_event_log::RecordedCommit>, cuiban_event_log::LogError>;
-
-async fn next_or_stop(parts: &Parts, subscription: &mut Subscription) -> Option<Commits> {
+async fn next_or_stop(parts: &Parts, following: &mut Following) -> Option<Result<Batch, LogError>> {
     tokio::select! {
         biased;
         () = parts.stop.cancelled() => None,
-        batch = subscription.next_batch(parts.config.batch_commits_max) => Some(batch?.map(|batch| batch.commits)),
+        batch = following.next_batch(parts.config.batch_commits_max) => batch,
     }
 }
 

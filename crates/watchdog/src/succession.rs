@@ -14,7 +14,7 @@ use cuiban_domain::ids::{BranchId, CommandId, StaffId, TicketId};
 use cuiban_domain::organisation::{BranchEvent, Organisation};
 use cuiban_domain::text::Line;
 use cuiban_domain::ticket::{ReassignTicket, TicketCommand, TicketEvent};
-use cuiban_event_log::{Position, StreamId};
+use cuiban_event_log::{Cursor, Foreign, LogError, LogIdentity, Position, StreamId};
 use cuiban_event_schema::Commit;
 use cuiban_projector::{FIRST_TABLE, Incoming, Key, Model, Projection, Row, StoreError, Unfoldable, View};
 use serde::{Deserialize, Serialize};
@@ -134,7 +134,7 @@ impl Succession {
         self.saving.model().retry_parked()?;
         self.ahead.clear();
         let parked = self.saving.model().parked()?;
-        self.set_aside = parked.into_iter().map(|parked| parked.stream).collect();
+        self.set_aside = parked.into_iter().filter_map(|parked| parked.stream).collect();
         Ok(())
     }
 
@@ -178,8 +178,18 @@ impl Succession {
     }
 
     /// The position up to which consequences were drawn and the fold is saved.
-    pub(crate) fn cursor(&self) -> Result<Position, StoreError> {
-        self.saving.model().cursor()
+    pub(crate) fn footing(&self) -> Result<Cursor, StoreError> {
+        self.saving.model().footing()
+    }
+
+    /// As [`Model::put_aside`].
+    pub(crate) fn put_aside(&self, reason: &LogError) {
+        self.saving.model().put_aside(&crate::error::chain(reason));
+    }
+
+    /// As [`Saving::push_from`].
+    pub(crate) fn push_from(&mut self, log: LogIdentity, foreign: Vec<Foreign>) {
+        self.saving.push_from(log, foreign);
     }
 
     /// Folds a commit whose consequences have been drawn.

@@ -54,16 +54,21 @@ fn staff(id: &str) -> StaffId {
 impl Office {
     /// Branch B0 with technicians T1 and T2, on the Monday morning of 2 March 2026, 9:00 in Shanghai.
     async fn open() -> Self {
+        Self::open_seeded(7).await
+    }
+
+    async fn open_seeded(seed: u64) -> Self {
         let clock = Arc::new(ManualClock::new(DateTime::from_timestamp(1_772_413_200, 0).unwrap()));
         let time = clock.clone();
         let memory = MemoryLog::with_time(Arc::new(move || time.now()));
         let log: Arc<dyn EventLog> = Arc::new(memory.clone());
         let actor = Actor::new("test").unwrap();
-        let ids = Arc::new(SeededIds::new(7));
-        let handlers =
-            Handlers::start(log.clone(), clock.clone(), ids, actor, Default::default()).await.unwrap();
+        let ids = Arc::new(SeededIds::new(seed));
+        let config = cuiban_command_handler::Config { log_looked_at_every_ms: 5, ..Default::default() };
+        let handlers = Handlers::start(log.clone(), clock.clone(), ids, actor, config).await.unwrap();
         let dir = tempfile::tempdir().unwrap();
-        let office = Self { memory, log, clock, handlers: Arc::new(handlers), dir, ids: SeededIds::new(8) };
+        let office =
+            Self { memory, log, clock, handlers: Arc::new(handlers), dir, ids: SeededIds::new(seed + 1) };
         office.branch(OpenBranch { branch: branch(), name: name("城东"), province: None }.into()).await;
         for (id, role) in
             [("T1", Role::Technician), ("T2", Role::Technician), ("S1", Role::ServiceSupervisor)]
@@ -101,7 +106,8 @@ impl Office {
 
     fn watch(&self, name: &str) -> Watchdog {
         let dir = self.dir.path().join(name);
-        Watchdog::start(self.handlers.clone(), self.log.clone(), &dir, Config::default())
+        let config = Config { log_looked_at_every_ms: 5, ..Config::default() };
+        Watchdog::start(self.handlers.clone(), self.log.clone(), &dir, config)
     }
 
     /// Every commit from the log's start until `enough` says that it has seen what it waits for.
@@ -111,7 +117,7 @@ impl Office {
         let reading = async {
             loop {
                 let recorded = subscription.next().await.unwrap().unwrap();
-                let Ok(commit) = cuiban_event_schema::decode(&recorded.payload) else { continue };
+                let Ok(commit) = cuiban_event_schema::decode(recorded.payload()) else { continue };
                 let done = enough(&commit);
                 seen.push(commit);
                 if done {
@@ -128,10 +134,11 @@ impl Office {
         let token = |text: &str| Token::new(text).unwrap();
         let payload = Bytes::from_static(b"\xff garbage");
         let sha256 = cuiban_event_schema::hash(&payload);
+        let class = if stream.kind.as_str() == "ticket" { "case" } else { "policy" };
         let append = Append {
             stream: stream.clone(),
             expected: self.memory.stream_version(stream).map_or(Expected::NoStream, Expected::At),
-            route: Route { branch: token("B0"), class: token("case") },
+            route: Route { branch: token("B0"), class: token(class) },
             commit_id: Uuid::nil(),
             payload,
         };
@@ -634,4 +641,50 @@ async fn r61_a_disk_that_refuses_while_the_watchdog_runs_stops_no_notice() {
     office.clock.advance_to(dispatch_due(&office) + TimeDelta::microseconds(1));
     assert_eq!(office.until_notices(1).await[0].0, ticket);
     watchdog.stop().await;
+}
+
+/// Of the former log `before` calls, of the one in its place `after`.
+async fn another_log_is_watched(before: usize, after: usize, running: bool) {
+    let (office, other) = (Office::open().await, Office::open_seeded(70).await);
+    for _ in 0..before {
+        office.call().await;
+    }
+    let mut called = Vec::new();
+    for _ in 0..after {
+        called.push(other.call().await);
+    }
+    let mut watchdog = office.watch("one");
+    watchdog.status().wait_for(|status| status.open_clocks == 2 * before).await.unwrap();
+    if running {
+        office.memory.replace_with(&other.memory);
+    } else {
+        watchdog.stop().await;
+        office.memory.replace_with(&other.memory);
+        watchdog = office.watch("one");
+    }
+    watchdog.status().wait_for(|status| status.caught_up && status.open_clocks == 2 * after).await.unwrap();
+    let exchanged = async {
+        while office.handlers.directory().log_generation() == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, exchanged).await.expect("the directory notices it too");
+    office.clock.advance_to(dispatch_due(&office) + TimeDelta::microseconds(1));
+    let mut urged: Vec<_> = office.until_notices(after).await.iter().map(|(ticket, ..)| *ticket).collect();
+    urged.sort();
+    called.sort();
+    assert_eq!(urged, called, "the other log's calls are urged, and none of the former's");
+    watchdog.stop().await;
+}
+
+#[tokio::test]
+async fn r61_a_log_that_was_exchanged_while_it_was_watched_is_watched_from_its_start() {
+    another_log_is_watched(12, 3, true).await;
+    another_log_is_watched(3, 12, true).await;
+}
+
+#[tokio::test]
+async fn r61_a_log_that_was_exchanged_while_nobody_watched_is_watched_from_its_start() {
+    another_log_is_watched(12, 3, false).await;
+    another_log_is_watched(3, 12, false).await;
 }

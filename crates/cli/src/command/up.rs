@@ -82,7 +82,7 @@ async fn start_demo(base: &Base) -> Result<[tokio::task::JoinHandle<()>; 2], Fai
 async fn tell(log: Arc<dyn EventLog>) {
     let Ok(mut subscription) = log.subscribe(Filter::everything(), Position::START).await else { return };
     while let Some(Ok(recorded)) = subscription.next().await {
-        let Ok(commit) = cuiban_event_schema::decode(&recorded.payload) else { continue };
+        let Ok(commit) = cuiban_event_schema::decode(recorded.payload()) else { continue };
         let at = commit
             .envelope
             .happened

@@ -42,7 +42,7 @@ pub(crate) async fn within<T>(future: impl Future<Output = T>) -> T {
 pub(crate) async fn heard(subscription: &mut Subscription, count: usize) -> Vec<Position> {
     let mut positions = Vec::new();
     while positions.len() < count {
-        positions.push(within(subscription.next()).await.unwrap().unwrap().position);
+        positions.push(within(subscription.next()).await.unwrap().unwrap().position());
     }
     positions
 }
@@ -89,6 +89,6 @@ pub(crate) async fn head_once_answered(log: &JetStreamLog) -> Position {
 /// Where a commit is, if the stream's leader has it.
 async fn found(log: &JetStreamLog, append: &Append) -> Option<Appended> {
     let kept = log.read_stream(&append.stream, None, Consistency::Leader).await.ok()?;
-    let commit = kept.into_iter().find(|commit| commit.payload == append.payload)?;
-    Some(Appended { position: commit.position, version: commit.version })
+    let found = kept.into_iter().find(|stored| *stored.payload() == append.payload)?;
+    Some(Appended { position: found.position(), version: found.version() })
 }

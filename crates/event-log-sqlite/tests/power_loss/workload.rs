@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use cuiban_event_log::{
     Append, Appended, Consistency, EventLog, Expected as Wanted, Filter, Position, RecordedCommit, Route,
-    StreamId, StreamVersion, Token,
+    Stored, StreamId, StreamVersion, Token,
 };
 use cuiban_event_log_sqlite::{Config, SqliteLog};
 use uuid::Uuid;
@@ -62,7 +62,7 @@ async fn append_next(log: &SqliteLog, id: &str) -> Result<(u64, Appended), Strin
     let stream = stream(id);
     let kept =
         log.read_stream(&stream, None, Consistency::Leader).await.map_err(|error| error.to_string())?;
-    let last = kept.last().map(|commit| commit.version);
+    let last = kept.last().map(Stored::version);
     let revision = kept.len() as u64 + 1;
     let append = Append {
         stream,
@@ -160,7 +160,7 @@ impl Expected {
         for (id, head) in heads {
             let read = log.read_stream(&stream(id), None, Consistency::Leader).await;
             let read = read.map_err(|error| error.to_string())?;
-            if read.last().map(|commit| commit.version) != Some(StreamVersion::from_raw(*head)) {
+            if read.last().map(Stored::version) != Some(StreamVersion::from_raw(*head)) {
                 return Err(format!("{id} ends before revision {head} when it is read by itself"));
             }
         }

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::{
     Append, AppendError, Appended, Consistency, EventLog, Expected, Filter, Pattern, Position,
-    RecordedCommit, Route, StreamId, Subscription, Token,
+    RecordedCommit, Route, Stored, StreamId, Subscription, Token,
 };
 
 /// The log on trial.
@@ -75,7 +75,15 @@ pub(super) async fn last_expected(log: &Log, stream: &StreamId) -> Expected {
 }
 
 pub(super) async fn read(log: &Log, stream: &StreamId) -> Vec<RecordedCommit> {
-    within(log.read_stream(stream, None, Consistency::Leader)).await.expect("a stream can be read")
+    commits(within(log.read_stream(stream, None, Consistency::Leader)).await.expect("a stream can be read"))
+}
+
+/// What must be commits, all of it.
+pub(super) fn commits(stored: Vec<Stored>) -> Vec<RecordedCommit> {
+    stored
+        .into_iter()
+        .map(|stored| stored.into_commit().expect("nobody else has put anything there"))
+        .collect()
 }
 
 pub(super) async fn subscribe(log: &Log, filter: Filter, after: Position) -> Subscription {
@@ -93,7 +101,7 @@ pub(super) async fn heard(subscription: &mut Subscription, count: usize) -> Vec<
         let next = within(subscription.next()).await.expect("a subscription does not end");
         all.push(next.expect("a subscription delivers"));
     }
-    all
+    commits(all)
 }
 
 pub(super) fn positions(commits: &[RecordedCommit]) -> Vec<Position> {

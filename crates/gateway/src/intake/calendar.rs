@@ -159,8 +159,8 @@ async fn company_revision(front: &Front) -> Result<u64, Refusal> {
         Refusal::LogUnavailable
     })?;
     let Some(last) = commits.last() else { return Ok(0) };
-    let commit = cuiban_event_schema::decode(&last.payload).map_err(|_| Refusal::Internal)?;
-    let position: Position = last.position;
+    let commit = cuiban_event_schema::decode(last.payload()).map_err(|_| Refusal::Internal)?;
+    let position: Position = last.position();
     front.wait_for_directory(position).await;
     Ok(commit.envelope.revision)
 }

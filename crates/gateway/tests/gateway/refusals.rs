@@ -8,8 +8,8 @@ use axum::body::Body;
 use axum::http::Request;
 use cuiban_domain::Instant;
 use cuiban_event_log::{
-    Append, AppendError, Appended, Consistency, EventLog, Filter, LogError, MemoryLog, Position,
-    RecordedCommit, StreamId, StreamVersion, Subscription,
+    Append, AppendError, Appended, Consistency, EventLog, Filter, LogError, LogIdentity, LogStanding,
+    MemoryLog, Position, Stored, StreamId, StreamVersion, Subscription,
 };
 use cuiban_gateway::{Config, Mounts};
 use serde_json::{Value, json};
@@ -218,11 +218,20 @@ impl EventLog for Moody {
         stream: &StreamId,
         after: Option<StreamVersion>,
         consistency: Consistency,
-    ) -> Result<Vec<RecordedCommit>, LogError> {
+    ) -> Result<Vec<Stored>, LogError> {
         self.log.read_stream(stream, after, consistency).await
     }
     async fn subscribe(&self, filter: Filter, after: Position) -> Result<Subscription, LogError> {
         self.log.subscribe(filter, after).await
+    }
+    async fn stored_at(&self, position: Position) -> Result<Option<Stored>, LogError> {
+        self.log.stored_at(position).await
+    }
+    async fn identity(&self) -> Result<LogIdentity, LogError> {
+        self.log.identity().await
+    }
+    async fn standing(&self) -> Result<LogStanding, LogError> {
+        self.log.standing().await
     }
     async fn head(&self) -> Result<Position, LogError> {
         if self.away.load(Ordering::SeqCst) {

@@ -18,8 +18,8 @@ use cuiban_domain::ticket::{
 };
 use cuiban_domain::{Event, Instant};
 use cuiban_event_log::{
-    Append, AppendError, Appended, Consistency, EventLog, Filter, LogError, MemoryLog, Position,
-    RecordedCommit, StreamId, StreamVersion, Subscription,
+    Append, AppendError, Appended, Consistency, EventLog, Filter, LogError, LogIdentity, LogStanding,
+    MemoryLog, Position, RecordedCommit, Stored, StreamId, StreamVersion, Subscription,
 };
 use cuiban_event_schema::Envelope;
 use tempfile::TempDir;
@@ -242,12 +242,24 @@ impl EventLog for GatedLog {
         stream: &StreamId,
         after: Option<StreamVersion>,
         consistency: Consistency,
-    ) -> Result<Vec<RecordedCommit>, LogError> {
+    ) -> Result<Vec<Stored>, LogError> {
         self.inner.read_stream(stream, after, consistency).await
     }
 
     async fn subscribe(&self, filter: Filter, after: Position) -> Result<Subscription, LogError> {
         self.inner.subscribe(filter, after).await
+    }
+
+    async fn stored_at(&self, position: Position) -> Result<Option<Stored>, LogError> {
+        self.inner.stored_at(position).await
+    }
+
+    async fn identity(&self) -> Result<LogIdentity, LogError> {
+        self.inner.identity().await
+    }
+
+    async fn standing(&self) -> Result<LogStanding, LogError> {
+        self.inner.standing().await
     }
 
     async fn head(&self) -> Result<Position, LogError> {

@@ -136,7 +136,7 @@ impl ReadModels {
             rows.extend(parked.into_iter().map(|parked| ParkedRow {
                 model: model.name().to_owned(),
                 position: parked.position.raw(),
-                stream: parked.stream.to_string(),
+                stream: parked.address,
                 reason: parked.reason,
             }));
         }

@@ -7,8 +7,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use cuiban_event_log::{
-    Append, AppendError, Appended, Consistency, Delivery, EventLog, Filter, LogError, MemoryLog, Position,
-    RecordedCommit, StreamId, StreamVersion, Subscription,
+    Append, AppendError, Appended, Consistency, Delivery, EventLog, Filter, LogError, LogIdentity,
+    LogStanding, MemoryLog, Position, Stored, StreamId, StreamVersion, Subscription,
 };
 use cuiban_projector::{
     Config, FIRST_TABLE, Key, Model, Notices, OpenClocks, Projection, Projector, RawRow, ReadError, Row,
@@ -59,7 +59,7 @@ impl EventLog for Flaky {
         stream: &StreamId,
         after: Option<StreamVersion>,
         consistency: Consistency,
-    ) -> Result<Vec<RecordedCommit>, LogError> {
+    ) -> Result<Vec<Stored>, LogError> {
         self.log.read_stream(stream, after, consistency).await
     }
 
@@ -77,6 +77,18 @@ impl EventLog for Flaky {
         }
         deliveries.send(Err(away("follow"))).await.unwrap();
         Ok(Subscription::new(received))
+    }
+
+    async fn stored_at(&self, position: Position) -> Result<Option<Stored>, LogError> {
+        self.log.stored_at(position).await
+    }
+
+    async fn identity(&self) -> Result<LogIdentity, LogError> {
+        self.log.identity().await
+    }
+
+    async fn standing(&self) -> Result<LogStanding, LogError> {
+        self.log.standing().await
     }
 
     async fn head(&self) -> Result<Position, LogError> {
@@ -140,6 +152,79 @@ fn rows_in<P: Projection>(store: &Store, projection: P) -> Vec<RawRow> {
     let rows = Model::open(store, projection).unwrap().dump().unwrap();
     assert!(!rows.is_empty());
     rows
+}
+
+/// Before: so many lives of the log that was followed. After: of the one in its place.
+async fn another_log_is_noticed(before: usize, after: usize, running: bool) {
+    let (former, other) = (History::drawn(71, before).await, History::drawn(72, after).await);
+    let others = decode(&other.commits());
+    let bench = bench();
+    let model = Model::open(&bench.store, OpenClocks).unwrap();
+    let config = Config { log_looked_at_every_ms: 5, ..config() };
+    let log = Arc::new(former.log.clone());
+    let start = || {
+        let (log, model, config) = (log.clone(), model.clone(), config.clone());
+        Runner::start(log, Filter::everything(), &bench.store, model, config)
+    };
+    let mut runner = start();
+    runner.progress().wait_for(|one| one.caught_up).await.unwrap();
+    if running {
+        former.log.replace_with(&other.log);
+    } else {
+        runner.stop().await;
+        former.log.replace_with(&other.log);
+        runner = start();
+    }
+    let (position, wanted) =
+        (others.last().unwrap().recorded.position, rows_after(OpenClocks, &others, 1000, 1));
+    let mut progress = runner.progress();
+    let rebuilt = async {
+        while model.dump().ok().as_ref() != Some(&wanted) {
+            let there = progress.wait_for(|one| one.caught_up && one.position == position).await;
+            drop(there.unwrap());
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(LONG, rebuilt).await.expect("the rows become those of the other log");
+    assert_eq!(bench.store.quarantined().len(), 1, "what stood on the former log is put aside");
+    runner.stop().await;
+}
+
+#[tokio::test]
+async fn a_log_that_was_exchanged_while_it_was_followed_is_noticed() {
+    another_log_is_noticed(100, 40, true).await;
+    another_log_is_noticed(40, 100, true).await;
+}
+
+#[tokio::test]
+async fn a_log_that_was_exchanged_while_nobody_followed_it_is_noticed() {
+    another_log_is_noticed(100, 40, false).await;
+    another_log_is_noticed(40, 100, false).await;
+}
+
+#[tokio::test]
+async fn a_message_that_is_none_of_ours_is_parked_with_its_position_and_passed_by() {
+    let history = History::drawn(73, 50).await;
+    let incoming = decode(&history.commits());
+    let foreign = history.log.put_foreign("ticket.bad!id.B0.case", &b"\xff"[..]);
+    let bench = bench();
+    let model = Model::open(&bench.store, OpenClocks).unwrap();
+    let runner =
+        Runner::start(Arc::new(history.log.clone()), Filter::everything(), &bench.store, model, config());
+    let mut progress = runner.progress();
+    tokio::time::timeout(LONG, progress.wait_for(|one| one.position == foreign)).await.unwrap().unwrap();
+    let parked = runner.model().parked().unwrap();
+    assert_eq!(
+        parked.iter().map(|entry| (entry.position, &entry.stream)).collect::<Vec<_>>(),
+        [(foreign, &None)]
+    );
+    assert_eq!(parked[0].address, "ticket.bad!id.B0.case");
+    let folded =
+        |rows: Vec<RawRow>| rows.into_iter().filter(|(key, _)| key[0] >= FIRST_TABLE).collect::<Vec<_>>();
+    let rows = folded(runner.model().dump().unwrap());
+    assert!(rows == folded(rows_after(OpenClocks, &incoming, 1000, 1)));
+    assert_eq!(runner.model().cursor().unwrap(), foreign);
+    runner.stop().await;
 }
 
 /// Reads an open clock as something that it is not.

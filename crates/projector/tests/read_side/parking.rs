@@ -212,5 +212,5 @@ async fn parked_commits_survive_a_restart() {
     let stream = &commits[broken].stream;
     let all = commits.iter().filter(|commit| commit.stream == *stream).count();
     assert_eq!(model.parked().unwrap().len(), all);
-    assert!(model.parked().unwrap().iter().all(|entry| entry.stream == *stream));
+    assert!(model.parked().unwrap().iter().all(|entry| entry.stream.as_ref() == Some(stream)));
 }

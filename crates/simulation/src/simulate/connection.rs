@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use cuiban_domain::Instant;
 use cuiban_event_log::{
-    Append, AppendError, Appended, Consistency, EventLog, Filter, LogError, Position, RecordedCommit,
-    StreamId, StreamVersion, Subscription,
+    Append, AppendError, Appended, Consistency, EventLog, Filter, LogError, LogIdentity, LogStanding,
+    Position, Stored, StreamId, StreamVersion, Subscription,
 };
 use cuiban_notifier::Channel;
 use tokio_util::sync::CancellationToken;
@@ -232,15 +232,37 @@ impl EventLog for Connection {
         stream: &StreamId,
         after: Option<StreamVersion>,
         consistency: Consistency,
-    ) -> Result<Vec<RecordedCommit>, LogError> {
+    ) -> Result<Vec<Stored>, LogError> {
         self.ask("read a stream").await?;
         let inner = &self.inner;
-        Ok(inner.scene.seams.read(inner.scene.log.read_stream(stream, after, consistency).await?))
+        let stored = inner.scene.log.read_stream(stream, after, consistency).await?;
+        let through_seams = |stored| match stored {
+            Stored::Commit(commit) => {
+                inner.scene.seams.read(vec![commit]).into_iter().map(Stored::Commit).collect()
+            }
+            foreign @ Stored::Foreign(_) => vec![foreign],
+        };
+        Ok(stored.into_iter().flat_map(through_seams).collect())
     }
 
     async fn subscribe(&self, filter: Filter, after: Position) -> Result<Subscription, LogError> {
         self.travel("subscribe").await?;
         Subscriber::begin(self.inner.clone(), filter, after).await
+    }
+
+    async fn stored_at(&self, position: Position) -> Result<Option<Stored>, LogError> {
+        self.ask("read what is stored at a position").await?;
+        self.inner.scene.log.stored_at(position).await
+    }
+
+    async fn identity(&self) -> Result<LogIdentity, LogError> {
+        self.ask("ask which log it is").await?;
+        self.inner.scene.log.identity().await
+    }
+
+    async fn standing(&self) -> Result<LogStanding, LogError> {
+        self.ask("ask how the log stands").await?;
+        self.inner.scene.log.standing().await
     }
 
     async fn head(&self) -> Result<Position, LogError> {
