@@ -4,9 +4,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
+use cuiban_event_log::conformance::{self, Intruder};
 use cuiban_event_log::{
     Append, AppendError, Appended, Consistency, EventLog, Filter, LogError, LogIdentity, LogStanding,
-    Position, Stored, StreamId, StreamVersion, Subscription, conformance_suite,
+    Position, Stored, StreamId, StreamVersion, Subscription, conformance_suite, intrusion_suite,
 };
 use cuiban_event_log_sqlite::{Config, SqliteLog};
 
@@ -34,6 +35,51 @@ mod two_handles_on_one_file {
         let open = || SqliteLog::open(config(&folder)).unwrap();
         (InTurns { handles: [open(), open()], turn: AtomicUsize::new(0) }, folder)
     });
+}
+
+mod intruded {
+    use super::*;
+
+    intrusion_suite!(async {
+        let folder = tempfile::tempdir().unwrap();
+        (SqliteLog::open(config(&folder)).unwrap(), Shell { folder })
+    });
+}
+
+/// Somebody with a shell of SQLite's own.
+struct Shell {
+    folder: tempfile::TempDir,
+}
+
+impl Shell {
+    fn run(&self, statements: &str) {
+        let shell = rusqlite::Connection::open(config(&self.folder).path).unwrap();
+        shell.busy_timeout(conformance::PATIENCE).unwrap();
+        shell.execute_batch(statements).unwrap();
+    }
+}
+
+#[async_trait]
+impl Intruder for Shell {
+    async fn put_foreign(&self, [kind, id, branch, class]: [&str; 4], payload: &[u8]) {
+        let payload: String = payload.iter().map(|byte| format!("{byte:02x}")).collect();
+        self.run(&format!(
+            "INSERT INTO commits (stream_kind, stream_id, revision, branch, class, commit_id, payload, seal)
+             SELECT '{kind}', '{id}', coalesce(max(revision), 0) + 1, '{branch}', '{class}', zeroblob(16),
+                    x'{payload}', zeroblob(32)
+             FROM commits WHERE stream_kind = '{kind}' AND stream_id = '{id}'"
+        ));
+    }
+
+    async fn cut_after(&self, last: Position) {
+        self.run(&format!(
+            "BEGIN IMMEDIATE;
+             DROP TRIGGER commits_are_never_removed;
+             DELETE FROM commits WHERE position > {last};
+             UPDATE sqlite_sequence SET seq = {last} WHERE name = 'commits';
+             COMMIT"
+        ));
+    }
 }
 
 /// Two separate logs on one file, as two processes would have them; each call goes to the next one.

@@ -120,7 +120,7 @@ impl Following {
                 looked = looked(&mut self.looking) => {
                     self.looking = None;
                     match (looked, self.ended.take()) {
-                        (Ok(looked), None) => self.move_on(looked),
+                        (Ok(looked), None) => self.move_on(&looked),
                         (Err(replaced @ LogError::Replaced { .. }), _) => return Some(Err(replaced)),
                         (_, Some(ended)) => return Some(Err(ended)),
                         // The subscription waits for the log to come back; so does this.
@@ -189,7 +189,7 @@ impl Following {
     }
 
     /// What stands before the log's end needs no mark any more.
-    fn move_on(&mut self, looked: Looked) {
+    fn move_on(&mut self, looked: &Looked) {
         self.identity = looked.identity;
         if let Some(head) = looked.head {
             self.marks.retain(|mark| mark.position > head.position);

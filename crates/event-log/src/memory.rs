@@ -315,9 +315,26 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::{Route, Token, conformance_suite};
+    use crate::conformance::Intruder;
+    use crate::{Cursor, Following, Route, conformance_suite, intrusion_suite};
 
     conformance_suite!(async { (MemoryLog::new(), ()) });
+
+    intrusion_suite!(async {
+        let log = MemoryLog::new();
+        (log.clone(), log)
+    });
+
+    #[async_trait]
+    impl Intruder for MemoryLog {
+        async fn put_foreign(&self, words: [&str; 4], payload: &[u8]) {
+            Self::put_foreign(self, &words.join("."), Bytes::copy_from_slice(payload));
+        }
+
+        async fn cut_after(&self, last: Position) {
+            Self::cut_after(self, last);
+        }
+    }
 
     fn commit(id: &str, expected: Expected) -> Append {
         let token = |text: &str| Token::new(text).unwrap();
@@ -361,5 +378,110 @@ mod tests {
         drop(log);
         assert!(heard.next().await.unwrap().is_ok());
         assert!(heard.next().await.is_none());
+    }
+
+    /// A log that answers nothing while it is away, and whose subscriptions break off then.
+    #[derive(Debug)]
+    struct Away {
+        log: MemoryLog,
+        is_away: std::sync::atomic::AtomicBool,
+    }
+
+    impl Away {
+        fn here(&self) -> Result<&MemoryLog, LogError> {
+            match self.is_away.load(std::sync::atomic::Ordering::SeqCst) {
+                true => Err(LogError::Unavailable { attempted: "ask", source: "away".into() }),
+                false => Ok(&self.log),
+            }
+        }
+    }
+
+    #[async_trait]
+    impl EventLog for Away {
+        async fn append(&self, append: Append) -> Result<Appended, AppendError> {
+            self.log.append(append).await
+        }
+        async fn read_stream(
+            &self,
+            stream: &StreamId,
+            after: Option<StreamVersion>,
+            consistency: Consistency,
+        ) -> Result<Vec<Stored>, LogError> {
+            self.here()?.read_stream(stream, after, consistency).await
+        }
+        async fn subscribe(&self, filter: Filter, after: Position) -> Result<Subscription, LogError> {
+            self.here()?.subscribe(filter, after).await
+        }
+        async fn stored_at(&self, position: Position) -> Result<Option<Stored>, LogError> {
+            self.here()?.stored_at(position).await
+        }
+        async fn identity(&self) -> Result<LogIdentity, LogError> {
+            self.here()?.identity().await
+        }
+        async fn standing(&self) -> Result<LogStanding, LogError> {
+            self.here()?.standing().await
+        }
+        async fn head(&self) -> Result<Position, LogError> {
+            self.here()?.head().await
+        }
+        async fn time(&self) -> Result<DateTime<Utc>, LogError> {
+            self.here()?.time().await
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_log_that_cannot_be_reached_is_not_another_log() {
+        use std::sync::atomic::Ordering;
+        use std::time::Duration;
+        let log = Arc::new(Away { log: MemoryLog::new(), is_away: false.into() });
+        log.log.append_now(commit("a", Expected::NoStream)).unwrap();
+        let begin = |from| {
+            let log: Arc<dyn EventLog> = log.clone();
+            Following::begin(log, Filter::everything(), from, Duration::from_secs(1))
+        };
+        let mut following = begin(Cursor::START).await.unwrap();
+        following.next_batch(9).await.unwrap().unwrap();
+        let kept = following.cursor();
+        log.is_away.store(true, Ordering::SeqCst);
+        assert!(matches!(begin(kept).await, Err(LogError::Unavailable { .. })));
+        let quiet = tokio::time::timeout(Duration::from_secs(10), async {
+            // It caught up, and nothing else is told.
+            while following.next_batch(9).await.unwrap().unwrap().is_empty() {}
+        });
+        assert!(quiet.await.is_err(), "it waits through ten looks that have no answer");
+        log.is_away.store(false, Ordering::SeqCst);
+        log.log.append_now(commit("b", Expected::NoStream)).unwrap();
+        let batch = following.next_batch(9).await.unwrap().unwrap();
+        assert_eq!(batch.last_position(), Some(Position::from_raw(2)));
+        log.log.replace_with(&MemoryLog::new());
+        assert!(matches!(following.next_batch(9).await.unwrap(), Err(LogError::Replaced { .. })));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_look_goes_on_however_often_the_wait_for_it_is_given_up() {
+        use std::time::Duration;
+        let log = MemoryLog::new();
+        log.append_now(commit("a", Expected::NoStream)).unwrap();
+        let shared: Arc<dyn EventLog> = Arc::new(log.clone());
+        let mut following =
+            Following::begin(shared, Filter::everything(), Cursor::START, Duration::from_secs(1))
+                .await
+                .unwrap();
+        following.next_batch(9).await.unwrap().unwrap();
+        log.cut_after(Position::START);
+        let other = Append { payload: Bytes::from_static(b"other"), ..commit("b", Expected::NoStream) };
+        log.append_now(other).unwrap();
+        // Each wait is shorter than the pause between the two questions of a look.
+        let noticed = async {
+            loop {
+                match tokio::time::timeout(Duration::from_millis(100), following.next_batch(9)).await {
+                    Ok(Some(Err(error))) => return error,
+                    Ok(None) => panic!("the log is not closed"),
+                    Ok(Some(Ok(_))) | Err(_) => {}
+                }
+            }
+        };
+        let noticed = tokio::time::timeout(Duration::from_secs(5), noticed).await.unwrap();
+        assert!(matches!(noticed, LogError::Replaced { .. }), "{noticed}");
     }
 }

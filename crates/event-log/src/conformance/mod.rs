@@ -15,11 +15,15 @@
 //! with real time, which the macro gives them.
 
 mod appending;
+mod following;
+mod intruding;
 mod reading;
 mod subscribing;
 mod workbench;
 
 pub use appending::*;
+pub use following::*;
+pub use intruding::*;
 pub use reading::*;
 pub use subscribing::*;
 pub use workbench::{Log, PATIENCE};
@@ -64,6 +68,10 @@ macro_rules! conformance_suite {
             a_slow_subscriber_loses_nothing
             subscribers_hear_many_writers_in_one_order
             a_dropped_subscription_stops_its_feeder
+            what_is_stored_at_a_position_is_told
+            a_log_keeps_its_identity
+            a_following_goes_on_from_its_cursor
+            a_position_alone_is_adopted_by_a_log_that_reaches_it
         }
     };
     (@facts $fixture:expr; $($fact:ident)*) => {
@@ -72,6 +80,33 @@ macro_rules! conformance_suite {
             async fn $fact() {
                 let (log, _kept_alive) = $fixture.await;
                 $crate::conformance::$fact(::std::sync::Arc::new(log)).await;
+            }
+        )*
+    };
+}
+
+/// The facts about what others do to an adapter's storage, as [`conformance_suite!`](crate::conformance_suite) has the
+/// others; the expression's value is `(log, intruder)`, of which the second is an [`Intruder`] and keeps alive what must be.
+#[macro_export]
+macro_rules! intrusion_suite {
+    ($fixture:expr) => {
+        $crate::intrusion_suite! { @facts $fixture;
+            foreign_messages_are_told_in_their_place
+            filters_bring_the_foreign_messages_that_agree
+            a_foreign_message_counts_for_its_stream
+            a_foreign_message_is_stored_at_its_position
+            a_following_stands_on_foreign_messages_too
+            a_following_notices_a_shorter_log
+            a_following_notices_a_longer_log
+            a_following_notices_a_divergence_behind_its_last_commit
+        }
+    };
+    (@facts $fixture:expr; $($fact:ident)*) => {
+        $(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $fact() {
+                let (log, intruder) = $fixture.await;
+                $crate::conformance::$fact(::std::sync::Arc::new(log), intruder).await;
             }
         )*
     };
