@@ -21,6 +21,7 @@ use tokio::sync::watch;
 
 use crate::Config;
 use crate::config::millis;
+use crate::fitness::Fitness;
 use crate::majority::Majority;
 use crate::read::Replicas;
 use crate::subject::Subjects;
@@ -46,6 +47,8 @@ pub(crate) struct Broker {
     pub(crate) majority: Majority,
     /// Whether replicas are asked, or the leader alone.
     pub(crate) replicas: Replicas,
+    /// Whether the stream may be written to.
+    pub(crate) fitness: Fitness,
 }
 
 /// What the broker says no with.
@@ -143,6 +146,13 @@ struct Group {
 
 #[derive(Clone, Debug, Deserialize)]
 struct Replica {
+    #[serde(default)]
+    name: String,
+    /// Whether it has all that the leader has.
+    #[serde(default)]
+    current: bool,
+    #[serde(default)]
+    offline: bool,
     /// How long ago the leader heard of it, in nanoseconds; 0 if it never did, or did while it answered.
     #[serde(default)]
     active: u64,
@@ -152,11 +162,45 @@ struct Replica {
 /// seconds and more before they choose another.
 const LEASE: Duration = Duration::from_millis(2_500);
 
+/// After how long a follower that the leader has not heard of is missing. Followers are heard of every second.
+const SILENT_AFTER: Duration = Duration::from_secs(5);
+
 impl StreamInfo {
     /// Whether whoever told this was still the leader when it did. A server that is cut off goes on taking itself for
     /// one for ten seconds, and does not know what the others have stored since.
     pub(crate) fn is_of_the_leader(&self) -> bool {
         self.is_of_a_leader_that_heard_within(LEASE)
+    }
+
+    /// Which limit of the stream is reached, if one is.
+    pub(crate) fn is_full(&self) -> Option<String> {
+        let reached = |limit: &str, is: u64| {
+            let most = self.config.get(limit).and_then(Value::as_u64).filter(|most| *most > 0)?;
+            (is >= most).then(|| format!("the stream has {is} of {limit} {most}"))
+        };
+        reached("max_msgs", self.state.messages).or_else(|| reached("max_bytes", self.state.bytes))
+    }
+
+    /// Which of the stream's servers do not follow its leader, and how that shows.
+    pub(crate) fn missing_replicas(&self) -> Vec<String> {
+        let replicas = self.cluster.as_ref().map_or(&[][..], |cluster| &cluster.replicas);
+        let silent = |replica: &Replica| u128::from(replica.active) > SILENT_AFTER.as_nanos();
+        let missing = replicas.iter().filter_map(|replica| {
+            let how = match replica {
+                replica if replica.offline => "is offline",
+                replica if silent(replica) => "is not heard of",
+                replica if !replica.current => "has not got everything",
+                _ => return None,
+            };
+            Some(format!("{} {how}", replica.name))
+        });
+        let mut missing: Vec<String> = missing.collect();
+        let wanted = self.config.get("num_replicas").and_then(Value::as_u64).unwrap_or(1);
+        let told = replicas.len() as u64 + 1;
+        if told < wanted {
+            missing.push(format!("{told} of {wanted} servers keep the stream"));
+        }
+        missing
     }
 
     /// Whether whoever told this leads, and has heard of a majority so lately.
@@ -172,6 +216,8 @@ impl StreamInfo {
 pub(crate) struct StreamState {
     #[serde(default)]
     pub(crate) messages: u64,
+    #[serde(default)]
+    pub(crate) bytes: u64,
     #[serde(default)]
     pub(crate) first_seq: u64,
     pub(crate) last_seq: u64,
@@ -265,6 +311,9 @@ impl Broker {
     pub(crate) async fn stream_info(&self) -> Result<StreamInfo, CallError> {
         let asked = self.majority.asked();
         let answer = self.ask_stream_info().await;
+        if let Ok(info) = &answer {
+            self.fitness.note(self, &info.config);
+        }
         match &answer {
             Ok(info) if info.is_of_the_leader() => self.majority.heard(),
             Ok(_) => self.miss(asked),
@@ -333,5 +382,26 @@ mod tests {
         assert!(heard(&[100, 900]) && heard(&[100, 60_000]));
         assert!(!heard(&[3_000, 60_000]) && !heard(&[0, 0]), "late, or never heard of");
         assert!(heard(&[1, 1, 60_000, 60_000]) && !heard(&[1, 60_000, 60_000, 60_000]));
+    }
+
+    #[test]
+    fn a_replica_that_does_not_follow_is_missing() {
+        let info = |replicas: Value| -> StreamInfo {
+            let info = json!({
+                "config": { "num_replicas": 3 }, "state": { "last_seq": 1 }, "ts": "2026-11-24T00:00:00Z",
+                "created": "2026-11-24T00:00:00Z", "cluster": { "leader": "a", "replicas": replicas },
+            });
+            serde_json::from_value(info).unwrap()
+        };
+        let well = |name: &str| json!({ "name": name, "current": true, "active": 900_000_000_u64 });
+        assert!(info(json!([well("b"), well("c")])).missing_replicas().is_empty());
+        for bad in [
+            json!({ "name": "c", "current": true, "offline": true }),
+            json!({ "name": "c", "current": true, "active": 60_000_000_000_u64 }),
+            json!({ "name": "c", "current": false, "active": 1 }),
+        ] {
+            assert_eq!(info(json!([well("b"), bad])).missing_replicas().len(), 1, "{bad}");
+        }
+        assert_eq!(info(json!([well("b")])).missing_replicas(), ["2 of 3 servers keep the stream"]);
     }
 }

@@ -23,6 +23,8 @@ const WRONG_LAST_SEQUENCE_IN_PROCESS: u64 = 10164;
 const SAME_ID_IN_PROCESS: u64 = 10158;
 /// "message size exceeds maximum allowed".
 const MESSAGE_TOO_LARGE: u64 = 10054;
+/// Refusals for want of room on the server or in the account.
+const NO_ROOM: [u64; 3] = [10002, 10028, 10047];
 /// Refusals that come before anything is stored: no resources, no JetStream, a sealed stream.
 const NOTHING_STORED: [u64; 8] = [10002, 10008, 10023, 10028, 10039, 10047, 10076, 10109];
 
@@ -37,6 +39,10 @@ struct Acknowledgement {
 /// Publishes one commit.
 pub(crate) async fn append(broker: &Broker, append: Append) -> Result<Appended, AppendError> {
     let stream = append.stream;
+    if let Some(detail) = broker.fitness.refusal() {
+        let source = format!("the stream's settings were changed: {detail}").into();
+        return Err(AppendError::Unavailable { stream, source });
+    }
     let Some(expected) = sequence(append.expected) else {
         return Err(AppendError::Conflict { stream, actual: None });
     };
@@ -59,6 +65,13 @@ pub(crate) async fn append(broker: &Broker, append: Append) -> Result<Appended, 
     match &answer {
         Ok(stored) if !stored.duplicate => broker.majority.heard(),
         answer => broker.note(asked, answer),
+    }
+    match &answer {
+        Ok(_) => broker.fitness.stored(),
+        Err(CallError::Refused(refusal)) if is_full(refusal) => {
+            broker.fitness.refused_as_full(refusal.to_string());
+        }
+        Err(_) => {}
     }
     match answer {
         // The earlier message may have other bytes: another attempt at the command, decided at another time. Whoever
@@ -113,7 +126,8 @@ fn meaning(error: CallError, stream: StreamId, size_bytes: usize, limit_bytes: u
 
 /// A limit of the stream or the server is reached: `discard: new` refuses before storing.
 fn is_full(refusal: &Refusal) -> bool {
-    refusal.description.contains("maximum messages exceeded")
+    NO_ROOM.contains(&refusal.err_code)
+        || refusal.description.contains("maximum messages exceeded")
         || refusal.description.contains("maximum bytes exceeded")
 }
 

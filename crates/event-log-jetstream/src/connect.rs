@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use crate::Config;
 use crate::api::{Broker, CallError, NO_STREAM, StreamInfo};
 use crate::config::millis;
+use crate::fitness::Fitness;
 use crate::majority::Majority;
 use crate::read::Replicas;
 use crate::settings::{self, Setting};
@@ -53,6 +54,12 @@ pub enum ConnectError {
         /// The server's version.
         found: String,
     },
+    /// There is no such stream, and who only reads makes none.
+    #[error("connect: there is no log here: no stream {stream}")]
+    Missing {
+        /// The stream's name.
+        stream: String,
+    },
     /// The stream can be neither found nor made.
     #[error("connect: find or make the stream {stream}")]
     Stream {
@@ -72,8 +79,17 @@ pub enum ConnectError {
     },
 }
 
+/// What a connection is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// Looking at a log that there is.
+    Read,
+    /// Everything.
+    Write,
+}
+
 /// A connection with its stream.
-pub(crate) async fn connect(config: Config) -> Result<Broker, ConnectError> {
+pub(crate) async fn connect(config: Config, access: Access) -> Result<Broker, ConnectError> {
     let (counted, mut turns) = watch::channel(0);
     let majority = Majority::default();
     let client = client(&config, counted, majority.clone()).await?;
@@ -93,12 +109,25 @@ pub(crate) async fn connect(config: Config) -> Result<Broker, ConnectError> {
         turns,
         majority,
         replicas: Replicas::default(),
+        fitness: Fitness::default(),
     };
     let stream = broker.config.stream.to_string();
-    let info = match stream_info(&broker).await {
+    let info = match stream_info(&broker, access).await {
         Ok(info) => info,
+        Err(error) if access == Access::Read && error.code() == Some(NO_STREAM) => {
+            return Err(ConnectError::Missing { stream });
+        }
         Err(source) => return Err(ConnectError::Stream { stream, source: source.into() }),
     };
+    if access == Access::Read {
+        return Ok(broker);
+    }
+    if let Err(error) = settings::add_republish(&broker, &info.config).await {
+        tracing::warn!(
+            error = &error as &dyn std::error::Error,
+            "the stream does not republish 催办: supervisors' own clients hear none"
+        );
+    }
     let differing: Vec<Setting> =
         settings::compare(&broker, &info.config).into_iter().filter(|setting| !setting.holds()).collect();
     for setting in &differing {
@@ -208,12 +237,16 @@ fn reconnect_delay(attempt: usize) -> Duration {
     }
 }
 
-/// The stream's info; the stream is made when there is none. A cluster that is coming up is waited for.
-async fn stream_info(broker: &Broker) -> Result<StreamInfo, CallError> {
+/// The stream's info; the stream is made when there is none, and it is to be written to. A cluster that is coming up is waited for.
+async fn stream_info(broker: &Broker, access: Access) -> Result<StreamInfo, CallError> {
     let mut last = None;
     let attempts = async {
         loop {
-            match find_or_make(broker).await {
+            let found = match access {
+                Access::Read => broker.stream_info().await,
+                Access::Write => find_or_make(broker).await,
+            };
+            match found {
                 Err(error) if is_passing(&error) => last = Some(error),
                 answer => return answer,
             }

@@ -13,7 +13,8 @@
 //! ```
 //!
 //! This room never decodes a commit, never elects or replicates anything (the broker does), and never
-//! changes the settings of a stream that exists: it reports them.
+//! changes the settings of a stream that exists, but to let it republish: it reports them, and appends nothing while
+//! one that the promises need is another.
 
 mod api;
 mod append;
@@ -21,6 +22,7 @@ mod config;
 mod connect;
 mod consumer;
 mod feeder;
+mod fitness;
 mod log;
 mod majority;
 mod read;

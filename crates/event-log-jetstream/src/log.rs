@@ -10,11 +10,13 @@ use cuiban_event_log::{
     Position, Stored, StreamId, StreamVersion, Subscription,
 };
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
 use crate::api::Broker;
-use crate::connect::{ConnectError, connect};
+use crate::connect::{Access, ConnectError, connect};
 use crate::feeder::Feeder;
-use crate::settings::{SettingsReport, report, standing};
+use crate::fitness::keep_looking;
+use crate::settings::{SettingsReport, report};
 use crate::{Config, append, read};
 
 /// A log in one JetStream stream. Clones are handles to the same connection.
@@ -25,6 +27,8 @@ pub struct JetStreamLog {
     told: Arc<Mutex<DateTime<Utc>>>,
     /// The log's id, and of which first message it is: nothing that is stored changes.
     first: Arc<Mutex<Option<(FirstPlace, LogId)>>>,
+    /// Looks at the stream's settings until the last handle is gone.
+    _looking: Arc<JoinSet<()>>,
 }
 
 /// Where a log begins.
@@ -37,8 +41,22 @@ struct FirstPlace {
 impl JetStreamLog {
     /// Connects, and makes the stream when there is none. Waits for a server up to the configured time.
     pub async fn connect(config: Config) -> Result<Self, ConnectError> {
+        Self::connect_for(config, Access::Write).await
+    }
+
+    /// Connects to a log that there is; nothing is made and no setting is looked at, and what cannot be written to can be
+    /// read. For tools.
+    pub async fn connect_for_reading(config: Config) -> Result<Self, ConnectError> {
+        Self::connect_for(config, Access::Read).await
+    }
+
+    async fn connect_for(config: Config, access: Access) -> Result<Self, ConnectError> {
+        let broker = Box::pin(connect(config, access)).await?;
+        let mut looking = JoinSet::new();
+        looking.spawn(keep_looking(broker.clone()));
         Ok(Self {
-            broker: Box::pin(connect(config)).await?,
+            broker,
+            _looking: Arc::new(looking),
             told: Arc::new(Mutex::new(DateTime::UNIX_EPOCH)),
             first: Arc::default(),
         })
@@ -110,7 +128,7 @@ impl EventLog for JetStreamLog {
 
     async fn standing(&self) -> Result<LogStanding, LogError> {
         let info = read::leaders_info(&self.broker, "ask how the log stands").await?;
-        Ok(standing(&self.broker, &info))
+        Ok(self.broker.fitness.standing(&info))
     }
 
     async fn head(&self) -> Result<Position, LogError> {

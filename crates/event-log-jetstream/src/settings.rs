@@ -3,14 +3,14 @@
 use std::fmt;
 use std::time::Duration;
 
-use cuiban_event_log::{LogProblem, LogStanding};
+use cuiban_event_log::LogProblem;
 use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::Storage;
-use crate::api::{Broker, CallError, Nanos, StreamInfo};
+use crate::api::{Broker, CallError, Nanos};
 
 /// The largest answer of a monitoring endpoint that is read.
 const MONITOR_BYTES_MAX: u64 = 4 << 20;
@@ -91,7 +91,24 @@ pub(crate) fn wanted(broker: &Broker) -> Value {
         "compression": "none",
         "num_replicas": config.replicas,
         "duplicate_window": Nanos::from(config.duplicate_window_ms),
+        "republish": republish(broker),
     })
+}
+
+/// What the stream publishes again once it has stored it: 催办 alone, for whoever listens with a plain client. On the
+/// log's own subjects such a client would hear what is refused, too.
+fn republish(broker: &Broker) -> Value {
+    json!({ "src": broker.subjects.stored_expedites(), "dest": broker.subjects.feed() })
+}
+
+/// Lets a stream that republishes nothing republish as ours do; one that republishes something else stays as it is.
+pub(crate) async fn add_republish(broker: &Broker, found: &Value) -> Result<(), CallError> {
+    if found.get("republish").is_some_and(|republish| !republish.is_null()) {
+        return Ok(());
+    }
+    let mut settings = found.clone();
+    settings["republish"] = republish(broker);
+    broker.call::<Value>(&format!("STREAM.UPDATE.{}", broker.config.stream), &settings).await.map(drop)
 }
 
 fn storage(storage: Storage) -> &'static str {
@@ -102,7 +119,7 @@ fn storage(storage: Storage) -> &'static str {
 }
 
 /// The settings that matter: name, whether promises depend on it, and what the broker means by saying nothing.
-const COMPARED: [(&str, bool, Value); 16] = [
+const COMPARED: [(&str, bool, Value); 21] = [
     ("subjects", true, Value::Null),
     ("storage", true, Value::Null),
     ("retention", true, Value::Null),
@@ -112,6 +129,10 @@ const COMPARED: [(&str, bool, Value); 16] = [
     ("allow_direct", true, Value::Bool(false)),
     ("allow_rollup_hdrs", true, Value::Bool(false)),
     ("persist_mode", true, Value::Null),
+    ("no_ack", true, Value::Bool(false)),
+    ("mirror", true, Value::Null),
+    ("sources", true, Value::Null),
+    ("subject_transform", true, Value::Null),
     ("deny_delete", false, Value::Bool(false)),
     ("deny_purge", false, Value::Bool(false)),
     ("max_msgs", false, Value::Null),
@@ -119,7 +140,12 @@ const COMPARED: [(&str, bool, Value); 16] = [
     ("compression", false, Value::Null),
     ("num_replicas", false, Value::Null),
     ("duplicate_window", false, Value::Null),
+    ("republish", false, Value::Null),
 ];
+
+/// Settings under which every promise holds, and which yet are worth a word: who has the right can take messages out of
+/// the stream, or it takes no more before its disk is full.
+const GUARDS: [&str; 4] = ["deny_delete", "deny_purge", "max_msgs", "max_bytes"];
 
 /// Compares what is found with what we would have made.
 pub(crate) fn compare(broker: &Broker, found: &Value) -> Vec<Setting> {
@@ -137,22 +163,31 @@ pub(crate) fn compare(broker: &Broker, found: &Value) -> Vec<Setting> {
     COMPARED.iter().map(setting).collect()
 }
 
-/// What of the stream's state is wrong for the log.
-pub(crate) fn standing(broker: &Broker, info: &StreamInfo) -> LogStanding {
-    let differing =
-        compare(broker, &info.config).into_iter().filter(|setting| setting.needed && !setting.holds());
-    let differing: Vec<String> = differing.map(|setting| setting.to_string()).collect();
-    let changed = (!differing.is_empty()).then(|| LogProblem {
+/// What differs, as problems of the log: under what is needed nothing is written, the rest is worth a word.
+pub(crate) fn problems(broker: &Broker, found: &Value) -> Vec<LogProblem> {
+    let differing = compare(broker, found).into_iter().filter(|setting| !setting.holds());
+    let worth_a_word = differing.filter(|setting| setting.needed || GUARDS.contains(&setting.name));
+    let problem = |setting: Setting| LogProblem {
         code: "settings_changed",
-        detail: differing.join("; "),
-        stops_writing: true,
-    });
-    changed.into_iter().collect()
+        detail: setting.to_string(),
+        stops_writing: setting.needed,
+    };
+    worth_a_word.map(problem).collect()
 }
 
 /// Asks the broker.
 pub(crate) async fn report(broker: &Broker) -> Result<SettingsReport, CallError> {
     let info = broker.stream_info().await?;
+    Ok(SettingsReport {
+        server_version: broker.client.server_info().version,
+        stream: broker.config.stream.to_string(),
+        settings: compare(broker, &info.config),
+        sync: sync(broker).await,
+    })
+}
+
+/// When the server that the monitoring endpoint belongs to syncs.
+pub(crate) async fn sync(broker: &Broker) -> SyncSetting {
     let sync = match &broker.config.monitor {
         None => Err("no monitoring endpoint is configured".to_owned()),
         Some(monitor) => {
@@ -160,12 +195,7 @@ pub(crate) async fn report(broker: &Broker) -> Result<SettingsReport, CallError>
             asked.unwrap_or_else(|_| Err(format!("no answer from {monitor} in time")))
         }
     };
-    Ok(SettingsReport {
-        server_version: broker.client.server_info().version,
-        stream: broker.config.stream.to_string(),
-        settings: compare(broker, &info.config),
-        sync: sync.unwrap_or_else(|why| SyncSetting::Unseen { why }),
-    })
+    sync.unwrap_or_else(|why| SyncSetting::Unseen { why })
 }
 
 /// Reads the sync setting from a server's `/varz`.

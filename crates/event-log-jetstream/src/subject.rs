@@ -18,6 +18,16 @@ impl Subjects {
         format!("{}.log.*.*.*.*", self.prefix)
     }
 
+    /// The commits that are republished, each word a wildcard but the class.
+    pub(crate) fn stored_expedites(&self) -> String {
+        format!("{}.log.*.*.*.expedite", self.prefix)
+    }
+
+    /// Where they are republished to.
+    pub(crate) fn feed(&self) -> String {
+        format!("{}.feed.{{{{wildcard(1)}}}}.{{{{wildcard(2)}}}}.{{{{wildcard(3)}}}}.expedite", self.prefix)
+    }
+
     /// Where one commit is published.
     pub(crate) fn of_commit(&self, stream: &StreamId, route: &Route) -> String {
         format!("{}.log.{}.{}.{}.{}", self.prefix, stream.kind, stream.id, route.branch, route.class)

@@ -86,3 +86,31 @@ async fn a_leader_without_its_followers_stops_answering_before_there_can_be_anot
     within(append_through_everything(log.clone(), "2".to_owned(), 1)).await;
     assert_eq!(read().await.unwrap().len(), 3, "and answers again when they are back");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_that_is_gone_is_said_to_be_missing_while_appends_go_on() {
+    let mut cluster = NatsCluster::start().await;
+    let log = JetStreamLog::connect(cluster.config()).await.unwrap();
+    let codes = async || -> Option<Vec<&str>> {
+        let problems = log.standing().await.ok()?.problems;
+        Some(problems.iter().map(|problem| problem.code).collect())
+    };
+    let said = async |wanted: &[&str]| {
+        let mut again = tokio::time::interval(Duration::from_millis(50));
+        within(async {
+            while codes().await.as_deref() != Some(wanted) {
+                again.tick().await;
+            }
+        })
+        .await;
+    };
+    said(&[]).await;
+    let leader = cluster.leader().await;
+    let follower = (leader + 1) % 3;
+    cluster.servers[follower].kill();
+    said(&["replica_missing"]).await;
+    assert_eq!(append_through_everything(log.clone(), "1".to_owned(), 3).await.len(), 3);
+    assert!(log.standing().await.is_ok_and(|standing| standing.stops_writing().is_none()));
+    cluster.servers[follower].restart().await;
+    said(&[]).await;
+}

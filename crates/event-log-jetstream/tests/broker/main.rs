@@ -2,15 +2,16 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends where its helper fails")]
 
+mod permissions;
+mod standing;
+#[path = "../support/mod.rs"]
 mod support;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::HeaderMap;
 use cuiban_event_log::{
     AppendError, Consistency, EventLog, Expected, Filter, LogError, Pattern, Position, Stored, StreamVersion,
-    conformance,
 };
 use cuiban_event_log_jetstream::test_server::NatsServer;
 use cuiban_event_log_jetstream::{Config, ConnectError, JetStreamLog, SettingsReport, SyncSetting};
@@ -19,7 +20,7 @@ use support::{append_through_everything, commit, head_once_answered, heard, stre
 use tokio::task::JoinSet;
 
 /// Asks until the answer is there.
-async fn until<T>(mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+pub(crate) async fn until<T>(mut ask: impl AsyncFnMut() -> Option<T>) -> T {
     let mut again = tokio::time::interval(Duration::from_millis(10));
     within(async {
         loop {
@@ -32,7 +33,7 @@ async fn until<T>(mut ask: impl AsyncFnMut() -> Option<T>) -> T {
     .await
 }
 
-async fn ask(client: &async_nats::Client, verb: &str, request: Value) -> Value {
+pub(crate) async fn ask(client: &async_nats::Client, verb: &str, request: Value) -> Value {
     let answer = client.request(format!("$JS.API.{verb}"), request.to_string().into()).await.unwrap();
     serde_json::from_slice(&answer.payload).unwrap()
 }
@@ -240,7 +241,7 @@ fn differing(report: &SettingsReport) -> Vec<&'static str> {
 }
 
 #[tokio::test]
-async fn a_stream_with_other_settings_is_reported_and_not_changed() {
+async fn a_stream_with_other_settings_is_reported_and_gets_the_feed_alone() {
     let server = NatsServer::start().await;
     let client = async_nats::connect(server.url()).await.unwrap();
     let other = json!({
@@ -251,8 +252,13 @@ async fn a_stream_with_other_settings_is_reported_and_not_changed() {
     let log = JetStreamLog::connect(server.config()).await.unwrap();
     let report = log.settings_report().await.unwrap();
     assert_eq!(differing(&report), ["deny_delete", "deny_purge"]);
-    let after = ask(&client, "STREAM.INFO.CUIBAN", json!({})).await;
+    let mut after = ask(&client, "STREAM.INFO.CUIBAN", json!({})).await;
+    let republish = after["config"].as_object_mut().unwrap().remove("republish").unwrap();
+    assert_eq!(republish["src"], "cuiban.log.*.*.*.expedite");
     assert_eq!(after["config"], before["config"]);
+    JetStreamLog::connect(server.config()).await.unwrap();
+    let again = ask(&client, "STREAM.INFO.CUIBAN", json!({})).await;
+    assert_eq!(again["config"]["republish"], republish);
 }
 
 #[tokio::test]
@@ -268,22 +274,6 @@ async fn a_stream_that_forgets_is_refused() {
     let ConnectError::Unfit { settings, .. } = &error else { panic!("{error}") };
     assert_eq!(settings.iter().map(|setting| setting.name).collect::<Vec<_>>(), ["discard", "max_age"]);
     assert!(error.to_string().contains("max_age is 86400000000000 (wanted: 0)"), "{error}");
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_permissions_that_our_example_configuration_gives_are_enough() {
-    let example = include_str!("../../../deploy/nats-server.conf");
-    let block = example.lines().skip_while(|line| *line != "# authorization {");
-    let block: Vec<&str> = block.map_while(|line| line.strip_prefix('#')).collect();
-    let server = NatsServer::start_with(&block.join("\n").replace("$CUIBAN_NATS_PASSWORD", "secret")).await;
-    let refused = JetStreamLog::connect(server.config()).await.unwrap_err();
-    assert!(matches!(refused, ConnectError::Refused { .. }), "{refused}");
-    let url = server.url().replace("nats://", "nats://cuiban:secret@");
-    let log = JetStreamLog::connect(Config { servers: vec![url], ..server.config() }).await.unwrap();
-    conformance::a_leader_read_contains_what_was_acknowledged(Arc::new(log.clone())).await;
-    conformance::a_long_stream_is_read_whole(Arc::new(log.clone())).await;
-    let mut subscription = log.subscribe(Filter::everything(), Position::START).await.unwrap();
-    assert_eq!(heard(&mut subscription, 350).await.len(), 350);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
