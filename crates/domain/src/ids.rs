@@ -2,8 +2,10 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use uuid::Uuid;
+
+use crate::text::parsed_or_recorded;
 
 macro_rules! uuid_id {
     ($($(#[$doc:meta])* $name:ident;)*) => { $(
@@ -49,14 +51,20 @@ pub struct InvalidId {
 macro_rules! short_id {
     ($($(#[$doc:meta])* $name:ident;)*) => { $(
         $(#[$doc])*
-        #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
-        #[serde(try_from = "String", into = "String")]
+        #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, utoipa::ToSchema)]
+        #[serde(into = "String")]
         #[schema(value_type = String, pattern = "^([A-Za-z0-9-]|[A-Za-z0-9_-]{2,64})$", example = "B0")]
         pub struct $name(std::sync::Arc<str>);
 
         impl $name {
             /// Checks alphabet and length.
             pub fn new(text: impl AsRef<str>) -> Result<Self, InvalidId> {
+                Self::recorded(text)
+            }
+
+            /// An id as it was recorded: of the alphabet and length of the first release, which an address can hold. A
+            /// rule that is tightened belongs into `new`.
+            pub fn recorded(text: impl AsRef<str>) -> Result<Self, InvalidId> {
                 let text = text.as_ref();
                 let fits = (1..=64).contains(&text.len()) && text != "_";
                 if fits && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-') {
@@ -69,6 +77,12 @@ macro_rules! short_id {
             /// The id's text.
             pub fn as_str(&self) -> &str {
                 &self.0
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                parsed_or_recorded(deserializer, Self::new, Self::recorded)
             }
         }
 
@@ -119,6 +133,11 @@ impl Actor {
     /// An actor by the id that authentication gave, or the name of a process such as `watchdog`.
     pub fn new(id: impl AsRef<str>) -> Result<Self, InvalidId> {
         StaffId::new(id).map(|id| Self(id.0))
+    }
+
+    /// An actor as recorded: see [`StaffId::recorded`].
+    pub fn recorded(id: impl AsRef<str>) -> Result<Self, InvalidId> {
+        StaffId::recorded(id).map(|id| Self(id.0))
     }
 
     /// The actor's id.

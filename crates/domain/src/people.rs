@@ -2,17 +2,17 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::ids::StaffId;
-use crate::text::{Line, Name};
+use crate::text::{Line, Name, parsed_or_recorded};
 
 /// A telephone number as it is dialled: `+8613800138000`, `02112345678`, with an optional extension.
 ///
 /// Spaces, hyphens, dots and brackets are dropped; `00` at the start becomes `+`. 5 to 15 digits (ITU-T E.164),
 /// so numbers of any country fit. No plan of any country is checked: the operator writes what the caller says.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, utoipa::ToSchema)]
+#[serde(into = "String")]
 #[schema(
     value_type = String, example = "138-0013-8000",
     pattern = r"^[ .()（）-]*(\+[ .()（）-]*|00)?([1-9][ .()（）-]*[0-9]|0[ .()（）-]*[1-9])([ .()（）-]*[0-9]){3,13}[ .()（）-]*([xX转] *[0-9]{1,8} *)?$"
@@ -53,9 +53,21 @@ impl Phone {
         }
     }
 
+    /// A number as it was recorded, by whatever rules held then; only what is empty is refused.
+    pub fn recorded(text: String) -> Result<Self, InvalidPhone> {
+        if text.is_empty() { Err(InvalidPhone) } else { Ok(Self(text.into())) }
+    }
+
     /// The normalised number.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+/// Parsed from what people write, recorded from what we store.
+impl<'de> Deserialize<'de> for Phone {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        parsed_or_recorded(deserializer, Self::new, Self::recorded)
     }
 }
 

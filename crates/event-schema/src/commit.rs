@@ -135,7 +135,7 @@ fn envelope(record: CommitRecord) -> Result<Envelope, String> {
         stream_kind: record.stream_kind,
         stream_id: record.stream_id,
         revision: record.revision,
-        actor: Actor::new(record.actor).map_err(named("actor"))?,
+        actor: Actor::recorded(record.actor).map_err(named("actor"))?,
         correlation_id: record.correlation_id.parse().map_err(named("correlation_id"))?,
         causation_id,
         happened: Happened {

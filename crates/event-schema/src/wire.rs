@@ -133,26 +133,38 @@ impl Value for [u8; 32] {
 }
 field!(scalar [u8; 32]);
 
+/// Texts are recorded, not parsed: the rules of today are for what comes in today. `FromStr` only where it is a form and
+/// no rule: what it refuses has no value at all.
 macro_rules! as_text {
-    ($($type:ty),+) => { $(impl Value for $type {
+    ($($type:ty: $read:expr),+ $(,)?) => { $(impl Value for $type {
         type Present = String;
         fn to_present(&self) -> String { self.to_string() }
-        fn from_present(present: String) -> Result<Self, WireError> { present.parse().map_err(invalid) }
+        fn from_present(present: String) -> Result<Self, WireError> { $read(present).map_err(invalid) }
     } field!(scalar $type);)+ };
 }
-as_text!(BranchId, ChannelId, Number, StaffId, TicketId, Phone, NaiveDate, Tz, Hours);
+as_text! {
+    BranchId: BranchId::recorded,
+    ChannelId: ChannelId::recorded,
+    Number: Number::recorded,
+    StaffId: StaffId::recorded,
+    Phone: Phone::recorded,
+    TicketId: |text: String| text.parse::<TicketId>(),
+    NaiveDate: |text: String| text.parse::<NaiveDate>(),
+    Tz: |text: String| text.parse::<Tz>(),
+    Hours: |text: String| text.parse::<Hours>(),
+}
 
-impl<const MAX: usize> Value for Text<MAX> {
+impl<const MAX: usize, const LINES: bool> Value for Text<MAX, LINES> {
     type Present = String;
     fn to_present(&self) -> String {
         self.to_string()
     }
     fn from_present(present: String) -> Result<Self, WireError> {
-        Self::new(present).map_err(invalid)
+        Self::recorded(present).map_err(invalid)
     }
 }
 
-impl<const MAX: usize> Field for Text<MAX> {
+impl<const MAX: usize, const LINES: bool> Field for Text<MAX, LINES> {
     type Form = String;
     fn to_wire(&self) -> String {
         self.to_present()
@@ -222,7 +234,7 @@ impl Value for Span {
         self.duration().to_present()
     }
     fn from_present(present: prost_types::Duration) -> Result<Self, WireError> {
-        Self::new(Duration::from_present(present)?).map_err(invalid)
+        Self::recorded(Duration::from_present(present)?).map_err(invalid)
     }
 }
 

@@ -47,7 +47,7 @@ impl Value for Calendar {
     }
     fn from_present(present: proto::Calendar) -> Result<Self, WireError> {
         let (zone, weekly) = (in_field("zone", present.zone)?, in_field("weekly", present.weekly)?);
-        Self::new(zone, weekly, in_field("layers", present.layers)?).map_err(invalid)
+        Self::recorded(zone, weekly, in_field("layers", present.layers)?).map_err(invalid)
     }
 }
 

@@ -10,7 +10,7 @@ use crate::rejection::Rejection;
 use crate::sla::Policy;
 use crate::text::Name;
 use crate::ticket::{Area, ClockBasis};
-use crate::working_time::{Calendar, Layer, SpecialDay, WorkingCalendar, WorkingTimeError};
+use crate::working_time::{Calendar, Layer, SpecialDay, Weekly, WorkingCalendar, WorkingTimeError};
 
 /// Everything that decisions look up: calendars, policies, districts, staff, products.
 #[derive(Clone, Debug, Default)]
@@ -174,6 +174,9 @@ impl Organisation {
     }
 }
 
+/// [`Calendar::new`] or [`Calendar::recorded`].
+type MakeCalendar = fn(chrono_tz::Tz, Weekly, Vec<Layer>) -> Result<Calendar, WorkingTimeError>;
+
 impl Entry {
     fn new(company: &Company) -> Self {
         let calendar = WorkingCalendar::new(company.calendar());
@@ -191,7 +194,7 @@ impl Entry {
     /// when it was decided; if one is met in a log all the same, the last good one stays in force (R52).
     fn lay_out(&mut self, company: &Company, company_versions: Versions) {
         self.policy = company.policy.overlaid(&self.branch.limits);
-        if let Ok(calendar) = self.calendar_of(company) {
+        if let Ok(calendar) = self.calendar_by(company, Calendar::recorded) {
             self.calendar = WorkingCalendar::new(calendar);
         }
         let (company_mark, mark) = (company_versions.mark(), self.versions.mark());
@@ -202,7 +205,12 @@ impl Entry {
         };
     }
 
+    /// The calendar that a decision would put into force.
     fn calendar_of(&self, company: &Company) -> Result<Calendar, Rejection> {
+        self.calendar_by(company, Calendar::new)
+    }
+
+    fn calendar_by(&self, company: &Company, make: MakeCalendar) -> Result<Calendar, Rejection> {
         let base = company.calendar();
         let hours = &self.branch.hours;
         let layer = |name: &str, days: &[SpecialDay]| Layer {
@@ -220,7 +228,7 @@ impl Entry {
             layers.push(layer(name.as_str(), &hours.days));
         }
         let weekly = hours.weekly.clone().unwrap_or_else(|| base.weekly().clone());
-        Calendar::new(hours.zone.unwrap_or(base.zone()), weekly, layers).map_err(refused)
+        make(hours.zone.unwrap_or(base.zone()), weekly, layers).map_err(refused)
     }
 }
 

@@ -3,16 +3,15 @@
 use std::fmt;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::aggregate::Instant;
+use crate::text::parsed_or_recorded;
 use crate::working_time::{Measure, WorkingCalendar, WorkingTimeError};
 
 /// A positive length of time up to ten years, written as `6h`, `90m`, `1day 2h`.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema,
-)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, utoipa::ToSchema)]
+#[serde(into = "String")]
 #[schema(
     value_type = String, example = "6h",
     pattern = r"^ *([0-9]+ *(ns|us|µs|ms|s|secs?|seconds?|m|mins?|minutes?|h|hrs?|hours?|d|days?|w|weeks?|M|months?|y|years?) *)+$"
@@ -30,10 +29,21 @@ impl Span {
 
     /// Checks the bounds.
     pub fn new(duration: Duration) -> Result<Self, InvalidSpan> {
+        Self::recorded(duration)
+    }
+
+    /// A span as it was recorded: within the bounds of the first release, beyond which no due instant can be computed. A
+    /// rule that is tightened belongs into [`Span::new`].
+    pub fn recorded(duration: Duration) -> Result<Self, InvalidSpan> {
         if duration.is_zero() || duration > Self::MAX {
             return Err(InvalidSpan(humantime::format_duration(duration).to_string()));
         }
         Ok(Self(duration))
+    }
+
+    fn read(text: &str, check: fn(Duration) -> Result<Self, InvalidSpan>) -> Result<Self, InvalidSpan> {
+        let duration = humantime::parse_duration(text).ok();
+        duration.and_then(|duration| check(duration).ok()).ok_or_else(|| InvalidSpan(text.to_owned()))
     }
 
     /// Whole minutes, for defaults.
@@ -52,18 +62,18 @@ impl Span {
     }
 }
 
-impl TryFrom<String> for Span {
-    type Error = InvalidSpan;
-    fn try_from(text: String) -> Result<Self, InvalidSpan> {
-        text.parse()
+/// Parsed from what people write, recorded from what we store.
+impl<'de> Deserialize<'de> for Span {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let record = |text: String| Self::read(&text, Self::recorded);
+        parsed_or_recorded(deserializer, |text| text.parse(), record)
     }
 }
 
 impl std::str::FromStr for Span {
     type Err = InvalidSpan;
     fn from_str(text: &str) -> Result<Self, InvalidSpan> {
-        let duration = humantime::parse_duration(text).map_err(|_| InvalidSpan(text.to_owned()))?;
-        Self::new(duration).map_err(|_| InvalidSpan(text.to_owned()))
+        Self::read(text, Self::new)
     }
 }
 

@@ -114,6 +114,12 @@ pub(super) fn default_zone() -> Tz {
 impl Calendar {
     /// A calendar of these parts, or the first thing wrong with them.
     pub fn new(zone: Tz, weekly: Weekly, layers: Vec<Layer>) -> Result<Self, WorkingTimeError> {
+        Self::recorded(zone, weekly, layers)
+    }
+
+    /// A calendar as it was recorded: sound by the rules of the first release, without which nothing can be computed by it.
+    /// A rule that is tightened belongs into [`Calendar::new`]: what is in force stays in force.
+    pub fn recorded(zone: Tz, weekly: Weekly, layers: Vec<Layer>) -> Result<Self, WorkingTimeError> {
         let count = layers.iter().map(|layer| layer.days.len()).sum();
         if count > SPECIAL_DAYS_MAX {
             return Err(WorkingTimeError::TooManyDays { count, max: SPECIAL_DAYS_MAX });

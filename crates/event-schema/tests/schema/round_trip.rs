@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use cuiban_domain::Event;
 use cuiban_domain::alert::{AlertEvent, Outcome};
 use cuiban_domain::ids::ChannelId;
-use cuiban_domain::organisation::{BranchEvent, StaffMember};
-use cuiban_domain::people::{Department, Party, Role};
+use cuiban_domain::organisation::{BranchEvent, CompanyEvent, StaffMember};
+use cuiban_domain::people::{Department, Party, Phone, Role};
 use cuiban_domain::sla::{ClockKind, Limit, LimitRule, Measure, Notice, Rung};
+use cuiban_domain::text::{Line, Name};
 use cuiban_domain::ticket::{
     Area, Channel, CustomerLevel, DeadlineReason, PauseReason, ServiceBasis, TicketEvent, TicketKind, Urgency,
 };
@@ -143,4 +144,32 @@ fn every_reason_for_a_moved_deadline_comes_back() {
         other => panic!("{other:?}"),
     });
     survives(events.collect());
+}
+
+#[test]
+fn what_the_rules_of_today_refuse_is_read_where_it_was_recorded() {
+    let recorded = |text: &str| Name::recorded(text.to_owned()).unwrap();
+    let texts =
+        ["两行\n型号", "制\t表", "\u{200b}", "\u{202e}WG53\u{202c}", " 前后空白 ", &"长".repeat(5_000)];
+    let member = |text: &str| StaffMember {
+        id: staff("T1"),
+        name: recorded(text),
+        role: Role::Technician,
+        skills: vec![recorded(text)],
+        areas: Vec::new(),
+    };
+    for text in texts {
+        survives(vec![
+            BranchEvent::StaffAdmitted { member: member(text) }.into(),
+            CompanyEvent::ProductsListed { products: vec![recorded(text)] }.into(),
+            TicketEvent::TicketCancelled { reason: Line::recorded(text.to_owned()).unwrap() }.into(),
+        ]);
+    }
+    let phone = Phone::recorded("内线 12".to_owned()).unwrap();
+    let mut registered = samples().remove("TicketRegistered").unwrap().full;
+    match &mut registered {
+        Event::Ticket(TicketEvent::TicketRegistered { customer, .. }) => customer.phone = phone,
+        other => panic!("{other:?}"),
+    }
+    survives(vec![registered]);
 }
