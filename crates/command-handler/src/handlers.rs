@@ -31,6 +31,7 @@ pub struct Handlers {
     directory: Directory,
     guard: Arc<ClockGuard>,
     ids: Arc<dyn IdSource>,
+    process: Actor,
     answer_max: Duration,
 }
 
@@ -75,10 +76,11 @@ impl Handlers {
             branches: handler(parts()),
             schedules: handler(parts()),
             alerts: handler(parts()),
-            numbers: Numbers::new(handler(parts()), clock.clone(), ids.clone(), process, &config),
+            numbers: Numbers::new(handler(parts()), clock.clone(), ids.clone(), process.clone(), &config),
             directory,
             guard,
             ids,
+            process,
             answer_max: Duration::from_millis(config.answer_ms_max),
         })
     }
@@ -157,7 +159,7 @@ impl Handlers {
         .await
     }
 
-    /// Any other command to a ticket.
+    /// Any other command to a ticket; the notices of limits that were broken before it are recorded first.
     pub async fn ticket(
         &self,
         ticket: TicketId,
@@ -175,8 +177,7 @@ impl Handlers {
                 }
                 _ => None,
             };
-            let handled =
-                self.tickets.handle_related(&ticket.to_string(), command, meta, related.as_ref()).await;
+            let handled = self.handle_after_notices(ticket, command, meta, related.as_ref()).await;
             if let (Some((technician, branch)), Err(HandleError::Rejected(_))) = (reserved, &handled) {
                 let (state, _) = self.tickets.state(&ticket.to_string()).await?;
                 if state.technician.as_ref() != Some(&technician) {
@@ -191,6 +192,15 @@ impl Handlers {
     /// A ticket as the leader has it. [`HandleError::Unreadable`] while this build cannot read all of its stream.
     pub async fn ticket_now(&self, ticket: TicketId) -> Result<Ticket, HandleError> {
         Ok(self.in_time(self.tickets.state(&ticket.to_string())).await?.0)
+    }
+
+    pub(crate) fn tickets(&self) -> &CommandHandler<Ticket> {
+        &self.tickets
+    }
+
+    /// The actor of what this process does by itself.
+    pub(crate) fn process(&self) -> &Actor {
+        &self.process
     }
 
     /// A ticket as last seen from here, read if it is not at hand; `None` while the log is away.

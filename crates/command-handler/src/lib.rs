@@ -25,6 +25,7 @@ mod handlers;
 mod ids;
 mod loaded;
 mod meta;
+mod notices_first;
 mod numbers;
 mod unreadable;
 

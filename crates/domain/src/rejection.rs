@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::aggregate::Instant;
 use crate::ids::{BranchId, StaffId, TicketId};
-use crate::sla::ClockKind;
+use crate::sla::{ClockKind, Notice};
 
 /// Why a command is not obeyed. Serialised as `{"code": "…", facts…}`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, thiserror::Error)]
@@ -70,6 +70,9 @@ pub enum Rejection {
     ClockNotFound { clock: ClockKind, cycle: u32 },
     /// The limit is not broken: met, paused, cancelled, or still running (R38).
     NotOverdue { clock: ClockKind, due_at: Option<Instant> },
+    /// The command would end or pause a clock whose limit was broken before: these notices are recorded first, each in a
+    /// commit of its own (R60, R61). Whoever handles the command does so and asks again.
+    NoticesFirst { notices: Vec<Notice> },
     /// The branch's calendar gives no due instant for the limit.
     DueInstantNotComputable { detail: String },
     /// A ticket cannot be merged into itself.

@@ -122,6 +122,7 @@ fn of_rejection(rejection: &Rejection) -> StatusCode {
         | R::NothingToChange
         | R::StaffHasLeft { .. }
         | R::NotOverdue { .. }
+        | R::NoticesFirst { .. }
         | R::MergeTargetNotOpen { .. }
         | R::VisitOverlaps { .. }
         | R::BranchAlreadyOpen

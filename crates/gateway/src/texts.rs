@@ -231,6 +231,10 @@ fn rule(rejection: &Rejection) -> (&'static str, &'static str) {
             ("没有此时限 / no such clock", "此单没有该时限 / the ticket has no such clock")
         }
         R::NotOverdue { .. } => ("没有逾期 / not overdue", "时限未被突破 / the limit is not broken"),
+        R::NoticesFirst { .. } => (
+            "须先记录催办 / a notice comes first",
+            "时限已逾期，请重试 / a limit was broken before this; send it again",
+        ),
         R::DueInstantNotComputable { .. } => ("无法推算期限 / due instant not computable", ""),
         R::MergedIntoItself => {
             ("不能合并到自身 / merged into itself", "请选择另一张工单 / choose another ticket")

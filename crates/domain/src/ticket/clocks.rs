@@ -1,16 +1,17 @@
 //! The one place where a ticket's clocks start, stop and move.
 //!
 //! Whatever a command does, the clocks that it touches obey the same four facts: meeting a limit at its due
-//! instant is in time (R38); a late entry that happened in time makes good (R40); a limit that was broken before
-//! the command took effect is urged in the same commit, so that no breach goes without its 催办 (R61); a paused
-//! clock cannot breach (R37). A clock that begins or moves while the ticket is paused obeys them too.
+//! instant is in time (R38); a late entry that happened in time makes good (R40); a command that would end or pause a
+//! clock whose limit was broken before it took effect is refused until the notice is recorded, so that no breach goes
+//! without its 催办 (R61); a paused clock cannot breach (R37). A clock that begins or moves while the ticket is paused obeys
+//! them too.
 
 use std::time::Duration;
 
 use crate::aggregate::{Context, Instant};
 use crate::organisation::BranchView;
 use crate::rejection::Rejection;
-use crate::sla::{Clock, ClockKind, ClockState, Limit, Measure};
+use crate::sla::{Clock, ClockKind, ClockState, Limit, Measure, Notice};
 use crate::ticket::{DeadlineReason, Ticket, TicketEvent};
 use crate::working_time::WorkingTimeError;
 
@@ -20,15 +21,21 @@ pub(super) struct ClockChange<'a> {
     context: &'a Context<'a>,
     branch: &'a BranchView<'a>,
     events: Vec<TicketEvent>,
+    /// The notices of the limits that were broken before what is being decided.
+    notices_first: Vec<Notice>,
 }
 
 impl<'a> ClockChange<'a> {
     pub(super) fn of(ticket: &'a Ticket, context: &'a Context<'a>, branch: &'a BranchView<'a>) -> Self {
-        Self { ticket, context, branch, events: Vec::new() }
+        Self { ticket, context, branch, events: Vec::new(), notices_first: Vec::new() }
     }
 
-    pub(super) fn into_events(self) -> Vec<TicketEvent> {
-        self.events
+    /// What happens to the clocks, unless notices have to be recorded before it.
+    pub(super) fn into_events(self) -> Result<Vec<TicketEvent>, Rejection> {
+        match self.notices_first {
+            notices if notices.is_empty() => Ok(self.events),
+            notices => Err(Rejection::NoticesFirst { notices }),
+        }
     }
 
     /// Starts the clock that policy gives this case; where policy gives none, none runs.
@@ -110,10 +117,7 @@ impl<'a> ClockChange<'a> {
             ClockState::Running { due_at } if at <= due_at => {
                 self.events.push(met(self.context.now > due_at))
             }
-            ClockState::Running { due_at } => {
-                self.breach(clock, due_at);
-                self.events.push(TicketEvent::BreachEnded { clock: kind, cycle, ended_at: at });
-            }
+            ClockState::Running { .. } => self.notices_first.push(clock.next_notice()),
             ClockState::Paused { .. } => self.events.push(met(false)),
             ClockState::Breached { due_at, ended_at: None } if at <= due_at => {
                 self.events.push(met(true));
@@ -130,7 +134,7 @@ impl<'a> ClockChange<'a> {
     pub(super) fn pause(&mut self, at: Instant) {
         for clock in self.ticket.clocks.iter().filter(|clock| clock.limit.measure == Measure::Working) {
             match clock.state {
-                ClockState::Running { due_at } if at > due_at => self.breach(clock, due_at),
+                ClockState::Running { due_at } if at > due_at => self.notices_first.push(clock.next_notice()),
                 ClockState::Running { .. } => {
                     self.stand_still(clock, at);
                 }
@@ -164,10 +168,7 @@ impl<'a> ClockChange<'a> {
     pub(super) fn cancel(&mut self, clock: &Clock, at: Instant) {
         let (kind, cycle) = (clock.kind, clock.cycle);
         match clock.state {
-            ClockState::Running { due_at } if at > due_at => {
-                self.breach(clock, due_at);
-                self.events.push(TicketEvent::BreachEnded { clock: kind, cycle, ended_at: at });
-            }
+            ClockState::Running { due_at } if at > due_at => self.notices_first.push(clock.next_notice()),
             ClockState::Running { .. } | ClockState::Paused { .. } => {
                 self.events.push(TicketEvent::ClockCancelled { clock: kind, cycle, cancelled_at: at });
             }

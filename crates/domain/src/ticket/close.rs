@@ -67,7 +67,7 @@ impl Ticket {
         for clock in self.clocks.iter().filter(|clock| clock.kind != ClockKind::Resolution) {
             change.cancel(clock, context.occurred_at);
         }
-        Ok([vec![TicketEvent::TicketClosed { note }], change.into_events()].concat())
+        Ok([vec![TicketEvent::TicketClosed { note }], change.into_events()?].concat())
     }
 
     pub(super) fn cancel(
@@ -81,7 +81,7 @@ impl Ticket {
         let mut change = ClockChange::of(self, context, &branch);
         change.cancel_all(context.occurred_at);
         let cancelled = TicketEvent::TicketCancelled { reason: command.reason.clone() };
-        Ok([vec![cancelled], change.into_events()].concat())
+        Ok([vec![cancelled], change.into_events()?].concat())
     }
 
     pub(super) fn reopen(
@@ -114,6 +114,6 @@ impl Ticket {
                 change.start(*kind, context.occurred_at)?;
             }
         }
-        Ok([vec![reopened], change.into_events()].concat())
+        Ok([vec![reopened], change.into_events()?].concat())
     }
 }

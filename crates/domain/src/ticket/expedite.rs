@@ -45,7 +45,7 @@ impl Ticket {
                 let branch = context.organisation.branch(&case.branch)?;
                 let mut change = ClockChange::of(self, context, &branch);
                 change.breach(clock, due_at);
-                Ok(change.into_events())
+                change.into_events()
             }
             ClockState::Running { due_at } => {
                 let due_at = Some(due_at).filter(|due_at| context.now <= *due_at);
@@ -68,6 +68,6 @@ impl Ticket {
         let after = self.after(&area_changed, context);
         let mut change = ClockChange::of(&after, context, &branch);
         change.retime(command.reason)?;
-        Ok(area_changed.into_iter().chain(change.into_events()).collect())
+        Ok(area_changed.into_iter().chain(change.into_events()?).collect())
     }
 }

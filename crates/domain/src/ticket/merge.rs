@@ -38,6 +38,6 @@ impl Ticket {
         let mut change = ClockChange::of(self, context, &branch);
         change.cancel_all(context.occurred_at);
         let merged = TicketEvent::TicketMerged { into: command.into, reason: command.reason.clone() };
-        Ok([vec![merged], change.into_events()].concat())
+        Ok([vec![merged], change.into_events()?].concat())
     }
 }

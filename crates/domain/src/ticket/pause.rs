@@ -58,7 +58,7 @@ impl Ticket {
         let mut change = ClockChange::of(self, context, &branch);
         change.pause(context.occurred_at);
         let paused = TicketEvent::TicketPaused { reason: command.reason, note: command.note.clone() };
-        Ok([vec![paused], change.into_events()].concat())
+        Ok([vec![paused], change.into_events()?].concat())
     }
 
     pub(super) fn resume(
@@ -72,6 +72,6 @@ impl Ticket {
         let branch = context.organisation.branch(&case.branch)?;
         let mut change = ClockChange::of(self, context, &branch);
         change.resume(context.occurred_at)?;
-        Ok([vec![TicketEvent::TicketResumed], change.into_events()].concat())
+        Ok([vec![TicketEvent::TicketResumed], change.into_events()?].concat())
     }
 }

@@ -67,11 +67,11 @@ impl Ticket {
         let after = self.after(&events, context);
         let mut change = ClockChange::of(&after, context, &branch);
         self.change_what_is_owed(&after, &mut change, context, &branch)?;
-        let changed = change.into_events();
+        let changed = change.into_events()?;
         let after = after.after(&changed, context);
         let mut change = ClockChange::of(&after, context, &branch);
         change.retime(DeadlineReason::Reclassified)?;
-        Ok([events, changed, change.into_events()].concat())
+        Ok([events, changed, change.into_events()?].concat())
     }
 
     /// Cancels the clocks that the corrected ticket has no use for, and starts those that it lacks.

@@ -205,7 +205,7 @@ impl Ticket {
         if ticket.needs_visit {
             change.start(ClockKind::Dispatch, context.occurred_at)?;
         }
-        events.extend(change.into_events());
+        events.extend(change.into_events()?);
         Ok(events)
     }
 }

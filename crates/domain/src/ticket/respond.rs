@@ -45,6 +45,6 @@ impl Ticket {
         }
         let responded =
             TicketEvent::CustomerResponded { channel: command.channel, answer: command.answer.clone() };
-        Ok([vec![responded], change.into_events()].concat())
+        Ok([vec![responded], change.into_events()?].concat())
     }
 }

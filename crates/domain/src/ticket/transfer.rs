@@ -52,7 +52,7 @@ impl Ticket {
         let after = self.after([&transferred], context);
         let mut change = ClockChange::of(&after, context, &branch);
         change.retime(DeadlineReason::Transferred)?;
-        Ok([vec![transferred], change.into_events()].concat())
+        Ok([vec![transferred], change.into_events()?].concat())
     }
 
     fn summary(&self) -> Result<TicketSummary, Rejection> {

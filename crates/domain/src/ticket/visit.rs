@@ -115,7 +115,7 @@ impl Ticket {
         let branch = context.organisation.branch(&case.branch)?;
         let mut change = ClockChange::of(self, context, &branch);
         change.fulfil(ClockKind::Dispatch, context.occurred_at);
-        Ok([vec![TicketEvent::TechnicianArrived { technician }], change.into_events()].concat())
+        Ok([vec![TicketEvent::TechnicianArrived { technician }], change.into_events()?].concat())
     }
 
     pub(super) fn fix_on_site(

@@ -103,10 +103,10 @@ fn r31_taken_for_a_complaint_until_after_the_limit_it_is_urged_at_once() {
 
 #[test]
 fn r61_a_limit_broken_before_the_correction_is_urged_and_not_started_again() {
-    let [breached, issued] = breach(Dispatch, "03-04 16:00", dispatchers());
     waiting()
         .when(at("03-04 16:00:20", no_visit()))
-        .then_clocks([breached, issued, ended(Dispatch, "03-04 16:00:20")])
+        .after_notices(breach(Dispatch, "03-04 16:00", dispatchers()))
+        .then_clocks([ended(Dispatch, "03-04 16:00:20")])
         .when(at("03-04 16:30", kind(TicketKind::Repair)))
         .then_clocks([]);
 }

@@ -71,11 +71,11 @@ fn cancelling_in_time_cancels_the_clocks_running_and_paused() {
 }
 
 #[test]
-fn r61_cancelling_an_overdue_ticket_urges_in_the_same_commit() {
-    let [breached, issued] = breach(Dispatch, "03-04 16:00", dispatchers());
+fn r61_cancelling_an_overdue_ticket_urges_before_it() {
     waiting()
         .when(at("03-04 16:00:30", cancel()))
-        .then_clocks([breached, issued, ended(Dispatch, "03-04 16:00:30")])
+        .after_notices(breach(Dispatch, "03-04 16:00", dispatchers()))
+        .then_clocks([ended(Dispatch, "03-04 16:00:30")])
         .when(at("03-04 16:01", issue(Dispatch, 1)))
         .then_nothing();
 }
@@ -137,13 +137,12 @@ fn r2_a_ticket_is_not_merged_before_what_was_done_on_it() {
 }
 
 #[test]
-fn r61_merging_an_overdue_ticket_urges_in_the_same_commit() {
-    let [breached, issued] = breach(Dispatch, "03-04 16:00", dispatchers());
-    waiting().beside(waiting()).when(at("03-04 16:00:30", merge(other_ticket_id()))).then_clocks([
-        breached,
-        issued,
-        ended(Dispatch, "03-04 16:00:30"),
-    ]);
+fn r61_merging_an_overdue_ticket_urges_before_it() {
+    waiting()
+        .beside(waiting())
+        .when(at("03-04 16:00:30", merge(other_ticket_id())))
+        .after_notices(breach(Dispatch, "03-04 16:00", dispatchers()))
+        .then_clocks([ended(Dispatch, "03-04 16:00:30")]);
 }
 
 #[test]

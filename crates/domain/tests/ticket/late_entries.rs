@@ -59,13 +59,63 @@ fn r40_too_late_remains_too_late_whenever_it_is_entered() {
 }
 
 #[test]
-fn r61_a_late_arrival_that_the_watchdog_has_not_seen_is_urged_in_the_same_commit() {
-    let [breached, issued] = late_breach(Dispatch, "03-04 16:00", person("T1"));
+fn r61_a_late_arrival_that_the_watchdog_has_not_seen_is_urged_before_it_in_a_commit_of_its_own() {
     under_way()
         .when(late("03-04 16:30", "03-04 17:00", arrive()))
-        .then_clocks([breached, issued, ended(Dispatch, "03-04 16:30")])
+        .after_notices(late_breach(Dispatch, "03-04 16:00", person("T1")))
+        .then_clocks([ended(Dispatch, "03-04 16:30")])
         .when(at("03-04 17:01", issue(Dispatch, 1)))
         .then_nothing();
+}
+
+#[test]
+fn r40_what_happened_at_or_before_the_due_instant_brings_no_notice_however_late_it_is_entered() {
+    let entered = "03-09 17:00";
+    let in_time = "03-04 16:00";
+    under_way().when(late(in_time, entered, arrive())).then_clocks([met(Dispatch, in_time, true)]);
+    let no_visit = cuiban_domain::ticket::ReclassifyTicket {
+        kind: Some(cuiban_domain::ticket::TicketKind::Complaint),
+        needs_visit: Some(false),
+        ..reclassify()
+    };
+    for step in [late(in_time, entered, cancel()), late(in_time, entered, no_visit)] {
+        under_way().when(step).then_obeyed().stands(Dispatch, ClockState::Cancelled);
+    }
+    under_way()
+        .beside(under_way())
+        .when(late(in_time, entered, merge(other_ticket_id())))
+        .then_clocks([cancelled(Dispatch, in_time)]);
+    let since = instant(in_time);
+    under_way()
+        .when(late(in_time, entered, pause()))
+        .then_obeyed()
+        .stands(Dispatch, ClockState::Paused { since });
+    given([at("03-04 09:00", complaint())]).when(late("03-05 09:00", entered, respond())).then_clocks([met(
+        Response,
+        "03-05 09:00",
+        true,
+    )]);
+    let limited =
+        || given([at("03-04 09:00", complaint()), at("03-04 09:30", respond_within(limit("2h", Working)))]);
+    limited().when(late("03-04 11:30", entered, close())).then_clocks([met(Resolution, "03-04 11:30", true)]);
+    // A transfer ends no clock.
+    under_way().when(at(entered, transfer("B1"))).then_clocks([]);
+}
+
+#[test]
+fn r60_what_a_rule_refuses_brings_no_notice() {
+    let waiting = given([at("03-04 09:00", repair())]);
+    waiting.when(at("03-04 17:00", arrive())).then_rejected(Rejection::TechnicianNotDispatched);
+}
+
+#[test]
+fn r61_each_of_several_broken_limits_has_its_own_notice_before_the_command() {
+    let [dispatch_breached, dispatch_issued] = late_breach(Dispatch, "03-04 16:00", dispatchers());
+    let [response_breached, response_issued] = late_breach(Response, "03-05 09:00", customer_department());
+    given([at("03-04 09:00", repair())])
+        .when(at("03-06 09:00", cancel()))
+        .after_notices([response_breached, response_issued, dispatch_breached, dispatch_issued])
+        .then_clocks([ended(Response, "03-06 09:00"), ended(Dispatch, "03-06 09:00")]);
 }
 
 #[test]

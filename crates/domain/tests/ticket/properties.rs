@@ -9,7 +9,7 @@ use cuiban_domain::ticket::{
     TicketCommand, TicketEvent, TicketKind, Urgency,
 };
 use cuiban_domain::working_time::{SpecialDay, WorkingCalendar};
-use cuiban_domain::{Aggregate, Context, Happened, Instant, Rejection};
+use cuiban_domain::{Aggregate, Class, Context, Happened, Instant, Rejection};
 use proptest::prelude::*;
 use proptest::sample::select;
 
@@ -133,6 +133,11 @@ fn registration() -> impl Strategy<Value = RegisterTicket> {
     })
 }
 
+/// What a commit of class `expedite` holds, and no other does.
+fn is_breach(event: &TicketEvent) -> bool {
+    matches!(event, TicketEvent::SlaBreached { .. } | TicketEvent::ExpediteNoticeIssued { .. })
+}
+
 /// A ticket under way, with the second bookkeeping beside it.
 struct Run {
     office: Office,
@@ -175,8 +180,30 @@ impl Run {
         self.ticket.decide(command, &context)
     }
 
+    /// As the command handler does: the notices that come first are recorded, then the command is decided again.
     fn ask(&mut self, command: &TicketCommand, occurred_at: Instant) -> Result<usize, Rejection> {
-        let events = self.decide(command, occurred_at)?;
+        let mut decided = self.decide(command, occurred_at);
+        if let Err(Rejection::NoticesFirst { notices }) = &decided {
+            for notice in notices.clone() {
+                let due_at = self
+                    .ledger
+                    .running()
+                    .find(|(kind, cycle, _)| (*kind, *cycle) == (notice.clock, notice.cycle));
+                assert!(
+                    due_at.is_some_and(|(_, _, due_at)| due_at < occurred_at),
+                    "{notice:?} before {command:?}"
+                );
+                let issue = TicketCommand::from(IssueExpediteNotice { notice });
+                assert_eq!(self.ask(&issue, self.now), Ok(2));
+            }
+            decided = self.decide(command, occurred_at);
+            assert!(decided.is_ok(), "{decided:?}: {command:?} brought a notice and is refused all the same");
+        }
+        let events = decided?;
+        if Ticket::class(&events) == Class::Expedite || events.iter().any(is_breach) {
+            assert!(matches!(command, TicketCommand::IssueExpediteNotice(_)), "{command:?} urges");
+            assert!(events.iter().all(is_breach), "more than clock events beside a notice: {events:?}");
+        }
         let happened = Happened { occurred_at, recorded_at: self.now };
         for event in &events {
             self.ticket.evolve(event, happened);

@@ -1,14 +1,15 @@
 //! Given / when / then over one ticket.
 
 use cuiban_domain::ids::Actor;
-use cuiban_domain::sla::{Clock, ClockKind, ClockState};
-use cuiban_domain::ticket::{DeadlineReason, Ticket, TicketCommand, TicketEvent};
+use cuiban_domain::sla::{Clock, ClockKind, ClockState, Notice};
+use cuiban_domain::ticket::{DeadlineReason, IssueExpediteNotice, Ticket, TicketCommand, TicketEvent};
 use cuiban_domain::{Aggregate, Context, Instant, Rejection};
 
 use crate::office::Office;
 use crate::words::instant;
 
 /// Something that is asked at a time, perhaps about an earlier one.
+#[derive(Clone)]
 pub(crate) struct Step {
     occurred_at: Instant,
     now: Instant,
@@ -138,6 +139,25 @@ impl Outcome {
         }
         self.story.history.extend(events);
         self.story
+    }
+
+    /// Limits were broken before it: the handler records their notices first, each in a commit of its own, and asks again.
+    #[track_caller]
+    pub(crate) fn after_notices(self, events: impl IntoIterator<Item = TicketEvent>) -> Self {
+        let Err(Rejection::NoticesFirst { notices }) = &self.result else {
+            panic!("no notice comes first: {:?}", self.result)
+        };
+        let now = self.step.now;
+        let issue = |notice: &Notice| Step {
+            occurred_at: now,
+            now,
+            command: IssueExpediteNotice { notice: *notice }.into(),
+        };
+        let issues: Vec<_> = notices.iter().map(issue).collect();
+        let before = self.story.history.len();
+        let story = self.story.and(issues);
+        assert_eq!(story.history[before..], events.into_iter().collect::<Vec<_>>());
+        story.when(self.step)
     }
 
     /// Its aim held already.
