@@ -20,7 +20,15 @@ pub trait Clock: fmt::Debug + Send + Sync + 'static {
 
     /// Returns when [`Clock::now`] is `at` or later; at once if it is already.
     async fn sleep_until(&self, at: Instant);
+
+    /// For how long something takes: no time of day, and it cannot be set.
+    fn ticks(&self) -> Ticks {
+        ticks()
+    }
 }
+
+/// A reading of the runtime's own clock, which stands where that is paused.
+pub type Ticks = tokio::time::Instant;
 
 /// To the microsecond, as the log keeps it.
 fn to_the_microsecond(at: DateTime<Utc>) -> Instant {
@@ -39,18 +47,16 @@ fn time_left(now: Instant, until: Instant) -> Option<Duration> {
     (until - now).to_std().ok().filter(|left| !left.is_zero())
 }
 
-/// For how long something takes: no time of day, and it cannot be set. The runtime's, so that it stands where that is
-/// paused.
 #[expect(clippy::disallowed_methods, reason = "the one door")]
-pub(crate) fn ticks() -> tokio::time::Instant {
-    tokio::time::Instant::now()
+fn ticks() -> Ticks {
+    Ticks::now()
 }
 
 /// The machine's clock, which may be set forward but is not followed back: then it goes on from where it was, ahead of
 /// the machine's, as fast as time passes.
 #[derive(Debug)]
 pub struct SystemClock {
-    latest: Mutex<(Instant, tokio::time::Instant)>,
+    latest: Mutex<(Instant, Ticks)>,
 }
 
 impl SystemClock {
@@ -123,12 +129,13 @@ impl Clock for ScaledClock {
 #[derive(Debug)]
 pub struct ManualClock {
     now: watch::Sender<Instant>,
+    began: (Instant, Ticks),
 }
 
 impl ManualClock {
     /// A clock that stands at `at`.
     pub fn new(at: Instant) -> Self {
-        Self { now: watch::Sender::new(at) }
+        Self { now: watch::Sender::new(at), began: (at, ticks()) }
     }
 
     /// Moves the clock to `at`; an earlier instant leaves it where it is.
@@ -157,6 +164,12 @@ impl Clock for ManualClock {
         let mut now = self.now.subscribe();
         // The sender lives as long as `self`, so waiting cannot fail.
         let _ = now.wait_for(|now| *now >= at).await;
+    }
+
+    /// No more passes than it was moved by.
+    fn ticks(&self) -> Ticks {
+        let (at, ticks) = self.began;
+        ticks + (self.now() - at).to_std().unwrap_or_default()
     }
 }
 

@@ -12,8 +12,8 @@ pub struct Config {
     pub retries_max: u32,
     /// The first pause before a retry after an unknown outcome, in milliseconds; doubled each time.
     pub retry_delay_ms: u64,
-    /// How far the clock may run ahead of the log's own time before it is held back, in milliseconds.
-    /// `None` where the two are not the same time: a scaled clock.
+    /// How far the clock may differ from the log's own time before it is suspect, in milliseconds. Ahead by less it is
+    /// believed; a notice can be early by so much. `None` where the two are not the same time: a scaled clock.
     pub clock_ahead_max_ms: Option<u64>,
     /// How long an answer about the log's own time is good for, in milliseconds.
     pub log_time_fresh_ms: u64,

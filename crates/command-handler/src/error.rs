@@ -32,6 +32,9 @@ pub enum HandleError {
     /// The log is away; nothing was recorded.
     #[error("the log is unavailable")]
     Unavailable(#[source] cuiban_event_log::BoxError),
+    /// Nobody has confirmed the clock: without it there is no time to decide by; nothing was recorded.
+    #[error("the clock is to be confirmed")]
+    ClockToBeConfirmed(#[source] LogError),
     /// No answer came: it may or may not be recorded. The same command id may be sent again.
     #[error("the outcome is unknown")]
     Unknown(#[source] cuiban_event_log::BoxError),
@@ -78,7 +81,12 @@ impl From<Rejection> for HandleError {
 
 impl From<LogError> for HandleError {
     fn from(error: LogError) -> Self {
-        Self::Unavailable(error.into())
+        match error {
+            error @ LogError::ClockToBeConfirmed { .. } => Self::ClockToBeConfirmed(error),
+            error @ (LogError::Unavailable { .. } | LogError::Damaged { .. }) => {
+                Self::Unavailable(error.into())
+            }
+        }
     }
 }
 

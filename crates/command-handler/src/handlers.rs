@@ -12,6 +12,7 @@ use cuiban_domain::schedule::{Schedule, ScheduleCommand};
 use cuiban_domain::ticket::{DispatchTechnician, RegisterTicket, Registration, Stage, Ticket, TicketCommand};
 use cuiban_event_log::{EventLog, LogError, Position, StreamId};
 
+use crate::clock_guard::GuardedClock;
 use crate::{
     Clock, ClockGuard, CommandHandler, CommandMeta, Config, Directory, HandleError, Handled, IdSource,
     Numbers, StepOver,
@@ -30,6 +31,7 @@ pub struct Handlers {
     numbers: Numbers,
     directory: Directory,
     guard: Arc<ClockGuard>,
+    clock: Arc<dyn Clock>,
     ids: Arc<dyn IdSource>,
     process: Actor,
     answer_max: Duration,
@@ -63,7 +65,8 @@ impl Handlers {
         let retry_delay = Duration::from_millis(config.directory_retry_delay_ms);
         let look_every = Duration::from_millis(config.log_looked_at_every_ms);
         let directory = Directory::follow(log.clone(), retry_delay, look_every).await?;
-        let guard = Arc::new(ClockGuard::new(clock.clone(), log.clone(), &config));
+        let guard = Arc::new(ClockGuard::new(clock, log.clone(), &config));
+        let clock: Arc<dyn Clock> = Arc::new(GuardedClock(guard.clone()));
         let parts = || (log.clone(), guard.clone(), directory.clone(), config.clone());
         fn handler<A: cuiban_domain::Aggregate>(
             (log, clock, directory, config): (Arc<dyn EventLog>, Arc<ClockGuard>, Directory, Config),
@@ -79,6 +82,7 @@ impl Handlers {
             numbers: Numbers::new(handler(parts()), clock.clone(), ids.clone(), process.clone(), &config),
             directory,
             guard,
+            clock,
             ids,
             process,
             answer_max: Duration::from_millis(config.answer_ms_max),
@@ -90,12 +94,12 @@ impl Handlers {
         &self.directory
     }
 
-    /// The clock of this process.
+    /// The clock of this process, as the guard judges it; it asks the log nothing.
     pub fn clock(&self) -> &Arc<dyn Clock> {
-        self.guard.clock()
+        &self.clock
     }
 
-    /// The time by which decisions are made: the clock, held back when it runs ahead of the log's own time.
+    /// The time by which decisions are made: the log's own, or the process's clock where the two agree.
     pub fn clock_guard(&self) -> &ClockGuard {
         &self.guard
     }
@@ -147,10 +151,13 @@ impl Handlers {
         meta: &CommandMeta,
     ) -> Result<Handled<Ticket>, HandleError> {
         self.in_time(async {
+            let called_at = match meta.occurred_at {
+                Some(occurred_at) => occurred_at,
+                None => self.guard.now().await?,
+            };
             let called_on = {
                 let organisation = self.directory.organisation();
-                let branch = organisation.branch(&request.branch)?;
-                branch.calendar.local_date(meta.occurred_at.unwrap_or_else(|| self.clock().now()))
+                organisation.branch(&request.branch)?.calendar.local_date(called_at)
             };
             let number = self.numbers.next(Series::of(request.kind, called_on)).await?;
             let command = Registration { ticket, number, request }.into();

@@ -9,8 +9,8 @@
 //! - [`Directory`] is company and branches folded in memory: the context of every decision.
 //! - [`Numbers`] hands out ticket numbers from reserved blocks.
 //! - [`UnreadableCommit`] stops its own stream and no other; [`StepOver`] is an operator's way past it.
-//! - [`Clock`] is the only door to the time of day, with a manual and a scaled twin; [`ClockGuard`] holds it back when it
-//!   runs ahead of the log's own time: early is worse than late.
+//! - [`Clock`] is the only door to the time of day, with a manual and a scaled twin; [`ClockGuard`] decides by the log's own
+//!   time where the two differ.
 //!
 //! This room knows no HTTP, no read model and no rule of the trade.
 
@@ -29,8 +29,8 @@ mod notices_first;
 mod numbers;
 mod unreadable;
 
-pub use clock::{Clock, ManualClock, ScaledClock, SystemClock};
-pub use clock_guard::ClockGuard;
+pub use clock::{Clock, ManualClock, ScaledClock, SystemClock, Ticks};
+pub use clock_guard::{Apart, ClockGuard, ClockStanding};
 pub use config::Config;
 pub use directory::Directory;
 pub use error::HandleError;

@@ -22,6 +22,7 @@ mod port;
 mod standing;
 mod stored;
 mod subscription;
+mod time;
 
 pub use address::{Filter, InvalidToken, Pattern, Route, StreamId, Token};
 pub use following::Following;
@@ -34,3 +35,4 @@ pub use port::{
 pub use standing::{LogProblem, LogStanding};
 pub use stored::{Foreign, RecordedCommit, Stored};
 pub use subscription::{Batch, Delivery, Subscription};
+pub use time::{AgreedTime, ClockStep, TimeStanding};

@@ -9,7 +9,9 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::{Filter, LogIdentity, LogStanding, Route, Stored, StreamId, Subscription};
+use crate::{
+    ClockStep, Filter, LogIdentity, LogStanding, Route, Stored, StreamId, Subscription, TimeStanding,
+};
 
 /// A log of commits: appended under an expectation, kept for ever, heard in one order.
 ///
@@ -70,8 +72,15 @@ pub trait EventLog: Send + Sync + fmt::Debug + 'static {
     /// The position of the last stored message; [`Position::START`] for an empty log.
     async fn head(&self) -> Result<Position, LogError>;
 
-    /// The log's own time, against which a watchdog checks its clock.
+    /// The log's own time, by which everything is decided; near enough to the truth that nothing is early by it.
+    ///
+    /// It does not go back for as long as the log is open.
     async fn time(&self) -> Result<DateTime<Utc>, LogError>;
+
+    /// What people must know of [`EventLog::time`], as of the last answer; nothing is asked.
+    fn time_standing(&self) -> TimeStanding {
+        TimeStanding::default()
+    }
 }
 
 /// One commit to be stored.
@@ -224,6 +233,14 @@ pub enum LogError {
         /// Why.
         #[source]
         source: BoxError,
+    },
+    /// The log's own time is unknown until a person confirms the clock; nothing can be decided.
+    #[error("{attempted}: the clock is to be confirmed: {step}")]
+    ClockToBeConfirmed {
+        /// What was attempted.
+        attempted: &'static str,
+        /// What the clock shows.
+        step: ClockStep,
     },
     /// What is stored is not what this adapter wrote.
     #[error("{attempted}: the stored log is damaged: {detail}")]

@@ -24,6 +24,8 @@ pub(crate) enum Refusal {
     Contended,
     /// The log is away; nothing was recorded.
     LogUnavailable,
+    /// The log's clock shows what a person must confirm first; nothing was recorded.
+    ClockToBeConfirmed,
     /// The log did not answer; the same key may be sent again.
     OutcomeUnknown,
     /// The stream that the command is for holds a commit that this build cannot read.
@@ -98,6 +100,7 @@ impl From<HandleError> for Refusal {
                 said(&error);
                 match error {
                     HandleError::Unavailable(_) => Self::LogUnavailable,
+                    HandleError::ClockToBeConfirmed(_) => Self::ClockToBeConfirmed,
                     HandleError::Unknown(_) => Self::OutcomeUnknown,
                     HandleError::Unreadable(unreadable) => Self::StreamUnreadable {
                         stream: unreadable.stream.to_string(),

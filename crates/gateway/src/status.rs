@@ -73,6 +73,7 @@ pub(crate) fn of(refusal: &Refusal) -> StatusCode {
         Refusal::RevisionMismatch { .. } => StatusCode::PRECONDITION_FAILED,
         Refusal::KeyReused | Refusal::OfficialDaysUnusable { .. } => StatusCode::UNPROCESSABLE_ENTITY,
         Refusal::LogUnavailable
+        | Refusal::ClockToBeConfirmed
         | Refusal::OutcomeUnknown
         | Refusal::StreamUnreadable { .. }
         | Refusal::Contended

@@ -41,6 +41,7 @@ fn words(refusal: &Refusal) -> (&'static str, &'static str) {
         }
         Refusal::Contended => ("contended", "同时修改者过多 / too many writers at once"),
         Refusal::LogUnavailable => ("log_unavailable", "日志暂不可用 / the log is unavailable"),
+        Refusal::ClockToBeConfirmed => ("clock_to_be_confirmed", "时钟待确认 / the clock is to be confirmed"),
         Refusal::OutcomeUnknown => ("outcome_unknown", "结果未知 / the outcome is unknown"),
         Refusal::StreamUnreadable { .. } => {
             ("stream_unreadable", "历史中有无法读取的提交 / the history holds a commit that cannot be read")
@@ -92,6 +93,9 @@ fn refusal_detail(refusal: &Refusal) -> String {
         ),
         Refusal::LogUnavailable => fixed(
             "没有记录任何内容；请稍候用同一 Idempotency-Key 重发 / nothing was recorded; the same Idempotency-Key may be sent again",
+        ),
+        Refusal::ClockToBeConfirmed => fixed(
+            "系统时钟比日志最后一笔晚三十天以上，没有记录任何内容；请对时，确实无误则运行 cuiban clock accept / this machine's clock is more than thirty days ahead of the log's last commit and nothing was recorded; set it right, or run `cuiban clock accept` if it is right",
         ),
         Refusal::OutcomeUnknown => fixed(
             "可能已记录，也可能没有；请用同一 Idempotency-Key 重发，绝不会重复 / it may or may not be recorded; the same Idempotency-Key may be sent again and is obeyed once",

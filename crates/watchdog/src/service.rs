@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cuiban_command_handler::{Clock, ClockGuard, Handlers};
+use cuiban_command_handler::{ClockGuard, Handlers};
 use cuiban_domain::Aggregate;
 use cuiban_domain::Instant;
 use cuiban_domain::ids::{BranchId, TicketId};
@@ -33,7 +33,7 @@ pub struct Status {
     pub open_clocks: usize,
     /// The first due instant.
     pub next_due: Option<Instant>,
-    /// Whether the clock is held back because it runs ahead of the log's own time.
+    /// Whether the process's clock differs from the log's own time by more than the bound.
     pub clock_suspect: bool,
     /// Tickets that cannot be read: nothing of them is urged.
     pub put_aside: usize,
@@ -165,7 +165,7 @@ async fn expedite_from(parts: &Parts, saving: &mut Expendable<OpenClocks>) -> Re
         }
         tell(parts, &expediting, saving, caught_up);
         let next_due = expediting.index().next_due().filter(|_| caught_up && !turn.notices_wait);
-        let wakes_at = next_due.map(|due_at| guard.clock_shows(due_at + JUST_AFTER));
+        let wakes_at = next_due.map(|due_at| due_at + JUST_AFTER);
         let has_room = saving.has_room(parts.config.batch_commits_max);
         tokio::select! {
             biased;
@@ -180,7 +180,7 @@ async fn expedite_from(parts: &Parts, saving: &mut Expendable<OpenClocks>) -> Re
                     absorb(parts, &mut expediting, saving, Incoming::decode(recorded)).await;
                 }
             }
-            () = sleep_until(parts.handlers.clock().as_ref(), wakes_at), if wakes_at.is_some() => {}
+            () = sleep_until(guard, wakes_at), if wakes_at.is_some() => {}
             () = std::future::ready(()), if turn.more_to_do => {}
             () = tokio::time::sleep(parts.config.retry_delay()), if turn.something_waits => {}
         }
@@ -262,9 +262,9 @@ fn watched() -> Filter {
     Filter { any_of: kinds.map(|kind| Pattern { kind: Some(kind), ..Pattern::default() }).collect() }
 }
 
-async fn sleep_until(clock: &dyn Clock, at: Option<Instant>) {
+async fn sleep_until(guard: &ClockGuard, at: Option<Instant>) {
     if let Some(at) = at {
-        clock.sleep_until(at).await;
+        guard.sleep_until(at).await;
     }
 }
 
