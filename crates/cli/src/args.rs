@@ -39,6 +39,8 @@ pub(crate) enum Command {
     Log(Log),
     /// Look after the read models.
     Models(Models),
+    /// Look after the clock that an embedded log goes by.
+    Clock(Clock),
     /// Check the installation, and say what to do.
     Doctor(Doctor),
     /// Measure, beside the machine's own limit.
@@ -297,6 +299,25 @@ pub(crate) enum ModelsWhat {
         /// Where the read models are kept, when the log is on NATS.
         #[arg(long, value_name = "DIR")]
         models: Option<PathBuf>,
+        /// Print one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Clock {
+    #[command(subcommand)]
+    pub what: ClockWhat,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ClockWhat {
+    /// Confirm that this machine's clock is right: the log follows it, running now or started within ten minutes.
+    Accept {
+        /// The data folder.
+        #[arg(long, env = "CUIBAN_DATA", value_name = "DIR")]
+        data: Option<PathBuf>,
         /// Print one JSON object.
         #[arg(long)]
         json: bool,

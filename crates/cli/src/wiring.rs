@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
-use cuiban_event_log::EventLog;
+use chrono::{DateTime, Utc};
+use cuiban_event_log::{EventLog, Filter, LogError, Position};
 use cuiban_event_log_jetstream::JetStreamLog;
 use cuiban_event_log_sqlite::SqliteLog;
 use serde_json::Value;
@@ -12,6 +13,9 @@ use serde_json::Value;
 use crate::args::LogPlace;
 use crate::exit::{Failure, OrFailure};
 use crate::settings::Settings;
+
+/// Among how many of the last commits one is looked for that can be read.
+const LAST_COMMITS: u64 = 64;
 
 /// Whether a log is only looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,6 +104,39 @@ pub(crate) fn embedded(
     settings: &Settings,
     access: Access,
 ) -> Result<Arc<dyn EventLog>, Failure> {
+    Ok(Arc::new(sqlite(data, settings, access)?))
+}
+
+/// The log in a data folder, for whoever decides by it: its clock is compared with its last commit first.
+pub(crate) async fn embedded_to_decide_by(
+    data: &DataDir,
+    settings: &Settings,
+) -> Result<Arc<dyn EventLog>, Failure> {
+    let log = sqlite(data, settings, Access::Write)?;
+    if let Some(last_commit) = last_recorded_at(&log).await? {
+        log.begins_after(last_commit);
+    }
+    Ok(Arc::new(log))
+}
+
+/// When the last commit that can be read was recorded; `None` in a log without any, or with none among the last few.
+pub(crate) async fn last_recorded_at(log: &dyn EventLog) -> Result<Option<DateTime<Utc>>, LogError> {
+    let head = log.head().await?;
+    let (mut position, mut last) = (Position::from_raw(head.raw().saturating_sub(LAST_COMMITS)), None);
+    if head == Position::START {
+        return Ok(None);
+    }
+    let mut subscription = log.subscribe(Filter::everything(), position).await?;
+    while position < head {
+        let Some(recorded) = subscription.next().await.transpose()? else { break };
+        position = recorded.position;
+        let commit = cuiban_event_schema::decode(&recorded.payload).ok();
+        last = commit.map(|commit| commit.envelope.happened.recorded_at).or(last);
+    }
+    Ok(last)
+}
+
+fn sqlite(data: &DataDir, settings: &Settings, access: Access) -> Result<SqliteLog, Failure> {
     let config = sqlite_config(data, settings);
     let log = match access {
         Access::Read => SqliteLog::open_read_only(config),
@@ -109,7 +146,7 @@ pub(crate) fn embedded(
             SqliteLog::open(config)
         }
     };
-    Ok(Arc::new(log?))
+    Ok(log?)
 }
 
 /// A client for a running system.

@@ -28,6 +28,7 @@ mod upgrade;
 mod writer;
 
 pub use audit::{Audit, AuditError, AuditFault, AuditedCommit, FAULTS_MAX, audit, head};
+pub use clock::{CLOCK_AHEAD_MAX, confirm_clock};
 pub use config::Config;
 pub use file::{APPLICATION_ID, OpenError, SCHEMA_VERSION};
 pub use log::SqliteLog;

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use cuiban_event_log::{
     Append, AppendError, Appended, Consistency, EventLog, Filter, LogError, LogIdentity, LogStanding,
-    Position, Stored, StreamId, StreamVersion, Subscription, TimeSource,
+    Position, Stored, StreamId, StreamVersion, Subscription, TimeSource, TimeStanding,
 };
 use tokio::sync::{mpsc, watch};
 
@@ -41,18 +41,21 @@ struct Shared {
 impl SqliteLog {
     /// Opens the file for reading and writing, and creates it when there is none. Blocks shortly.
     pub fn open(config: Config) -> Result<Self, OpenError> {
-        Self::open_at(config, LogTime::system(), true)
+        let time = LogTime::system(&config.path);
+        Self::open_at(config, time, true)
     }
 
     /// As [`SqliteLog::open`], with another wall clock behind [`EventLog::time`]: a scaled one, for a demonstration.
     pub fn open_with_time(config: Config, wall: TimeSource) -> Result<Self, OpenError> {
-        Self::open_at(config, LogTime::with_wall(wall), true)
+        let time = LogTime::with_wall(wall, &config.path);
+        Self::open_at(config, time, true)
     }
 
     /// Opens an existing file for tools that only read, also while another process writes. Every append
     /// is answered [`AppendError::Unavailable`].
     pub fn open_read_only(config: Config) -> Result<Self, OpenError> {
-        Self::open_at(config, LogTime::system(), false)
+        let time = LogTime::system(&config.path);
+        Self::open_at(config, time, false)
     }
 
     fn open_at(config: Config, time: LogTime, writable: bool) -> Result<Self, OpenError> {
@@ -61,6 +64,13 @@ impl SqliteLog {
         let readers = Arc::new(Readers::open(&config)?);
         let opened = Opened::of(&config.path);
         Ok(Self { shared: Arc::new(Shared { config, opened, time, writer, readers, signal }) })
+    }
+
+    /// Has the wall clock compared with the time at which the last commit was recorded: whoever decides by this log says it
+    /// before. Where the clock is more than thirty days ahead, [`EventLog::time`] is an error until it is put right or
+    /// [confirmed](crate::confirm_clock).
+    pub fn begins_after(&self, last_commit: DateTime<Utc>) {
+        self.shared.time.begins_after(last_commit);
     }
 
     /// The limits that this log was opened with.
@@ -130,7 +140,11 @@ impl EventLog for SqliteLog {
     }
 
     async fn time(&self) -> Result<DateTime<Utc>, LogError> {
-        Ok(self.shared.time.now())
+        self.shared.time.now()
+    }
+
+    fn time_standing(&self) -> TimeStanding {
+        TimeStanding { to_be_confirmed: self.shared.time.to_be_confirmed(), ..TimeStanding::default() }
     }
 }
 

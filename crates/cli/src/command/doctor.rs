@@ -7,6 +7,7 @@ use chrono::{Datelike, TimeDelta};
 use cuiban_command_handler::{Clock, Directory, SystemClock};
 use cuiban_event_log::EventLog;
 use cuiban_event_log_jetstream::{SettingsReport, SyncSetting};
+use cuiban_event_log_sqlite::CLOCK_AHEAD_MAX;
 use serde::Serialize;
 
 use super::runtime;
@@ -14,7 +15,7 @@ use crate::args::Doctor;
 use crate::exit::{Failure, Outcome};
 use crate::output;
 use crate::settings::Settings;
-use crate::wiring::{Access, DataDir, connect, embedded};
+use crate::wiring::{Access, DataDir, connect, embedded, last_recorded_at};
 
 /// The least free space that lets one sleep well, in bytes.
 const FREE_BYTES_WANTED: u64 = 2 << 30;
@@ -104,6 +105,9 @@ async fn examine(args: &Doctor, settings: &Settings) -> Vec<Finding> {
     };
     if let Some(log) = log {
         findings.extend(look_into(log.as_ref()).await);
+        if nats.is_none() {
+            findings.extend(clock_at_a_start(log.as_ref()).await);
+        }
     }
     findings.push(disk(data.path()));
     findings.push(read_models(&data));
@@ -137,6 +141,19 @@ async fn look_into(log: &dyn EventLog) -> Vec<Finding> {
         }
     }
     findings
+}
+
+/// Whether a process that is started on this log would wait for a person.
+async fn clock_at_a_start(log: &dyn EventLog) -> Option<Finding> {
+    let last_commit = last_recorded_at(log).await.ok()??;
+    let ahead = SystemClock::new().now() - last_commit;
+    (ahead > CLOCK_AHEAD_MAX).then(|| {
+        Finding::bad(
+            "时钟待确认 clock",
+            format!("比日志最后一笔晚 {0} 天 {0} days ahead of the log's last commit", ahead.num_days()),
+            "先对时；确实无误则 cuiban clock accept / set it right; if it is right, `cuiban clock accept`",
+        )
+    })
 }
 
 /// A year without a published notice is provisional (R53).

@@ -1,6 +1,7 @@
 //! The subcommands, a file each.
 
 mod bench;
+mod clock;
 mod deadline;
 mod doctor;
 mod import;
@@ -37,6 +38,7 @@ pub(crate) fn run(args: Args) -> Outcome {
         Command::Ticket(ticket) => ticket::run(ticket),
         Command::Log(log) => log::run(log, settings),
         Command::Models(models) => models::run(models, settings),
+        Command::Clock(clock) => clock::run(clock, &settings),
         Command::Doctor(doctor) => doctor::run(&doctor, &settings),
         Command::Bench(bench) => bench::run(&bench),
         Command::Simulate(simulate) => simulate::run(&simulate),

@@ -16,7 +16,7 @@ use crate::exit::{Failure, Outcome};
 use crate::output;
 use crate::roles::{Base, stop_signal};
 use crate::settings::Settings;
-use crate::wiring::{Access, DataDir, connect, embedded};
+use crate::wiring::{DataDir, connect, embedded_to_decide_by};
 
 /// How many times as fast as the wall the demonstration runs when nobody says otherwise.
 const DEMO_SPEED: u32 = 300;
@@ -42,7 +42,7 @@ async fn up(args: Up, mut settings: Settings) -> Outcome {
             let client = log.client();
             (log, Some(client))
         }
-        None => (embedded(&data, &settings, Access::Write)?, None),
+        None => (embedded_to_decide_by(&data, &settings).await?, None),
     };
     let clock: Arc<dyn Clock> = if args.demo {
         settings.command_handler.clock_ahead_max_ms = None;
