@@ -139,6 +139,8 @@ pub(crate) struct StreamInfo {
 
 #[derive(Clone, Debug, Default, Deserialize)]
 struct Group {
+    #[serde(default)]
+    leader: Option<String>,
     /// The leader's followers.
     #[serde(default)]
     replicas: Vec<Replica>,
@@ -166,6 +168,16 @@ const LEASE: Duration = Duration::from_millis(2_500);
 const SILENT_AFTER: Duration = Duration::from_secs(5);
 
 impl StreamInfo {
+    /// The server that leads, where several keep the stream.
+    pub(crate) fn leader(&self) -> Option<&str> {
+        self.cluster.as_ref()?.leader.as_deref()
+    }
+
+    /// The other servers that keep the stream.
+    pub(crate) fn followers(&self) -> impl Iterator<Item = &str> {
+        self.cluster.iter().flat_map(|cluster| &cluster.replicas).map(|replica| replica.name.as_str())
+    }
+
     /// Whether whoever told this was still the leader when it did. A server that is cut off goes on taking itself for
     /// one for ten seconds, and does not know what the others have stored since.
     pub(crate) fn is_of_the_leader(&self) -> bool {

@@ -23,6 +23,7 @@ mod connect;
 mod consumer;
 mod feeder;
 mod fitness;
+mod leader_time;
 mod log;
 mod majority;
 mod read;

@@ -1,13 +1,12 @@
 //! The log itself: the port's calls, each handed to the broker.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use cuiban_event_log::{
     Append, AppendError, Appended, Consistency, EventLog, Filter, LogError, LogId, LogIdentity, LogStanding,
-    Position, Stored, StreamId, StreamVersion, Subscription,
+    Position, Stored, StreamId, StreamVersion, Subscription, TimeStanding,
 };
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -23,8 +22,7 @@ use crate::{Config, append, read};
 #[derive(Clone)]
 pub struct JetStreamLog {
     broker: Broker,
-    /// The latest time told: the stream's leader may change to a server whose clock is behind.
-    told: Arc<Mutex<DateTime<Utc>>>,
+    leader_time: LeaderTime,
     /// The log's id, and of which first message it is: nothing that is stored changes.
     first: Arc<Mutex<Option<(FirstPlace, LogId)>>>,
     /// Looks at the stream's settings until the last handle is gone.
@@ -57,7 +55,7 @@ impl JetStreamLog {
         Ok(Self {
             broker,
             _looking: Arc::new(looking),
-            told: Arc::new(Mutex::new(DateTime::UNIX_EPOCH)),
+            leader_time: LeaderTime::default(),
             first: Arc::default(),
         })
     }
@@ -137,11 +135,14 @@ impl EventLog for JetStreamLog {
     }
 
     async fn time(&self) -> Result<DateTime<Utc>, LogError> {
+        let asked = ticks();
         let info =
             self.broker.stream_info().await.map_err(|error| error.attempting("ask for the log's time"))?;
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        *told = told.max(info.ts);
-        Ok(*told)
+        self.leader_time.judge(&self.broker, &info, asked).await
+    }
+
+    fn time_standing(&self) -> TimeStanding {
+        self.leader_time.standing()
     }
 }
 

@@ -7,10 +7,13 @@ mod support;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cuiban_event_log::{Consistency, EventLog, Filter, Position, conformance};
+use chrono::TimeDelta;
+use cuiban_event_log::{Consistency, EventLog, Filter, Position, TimeStanding, conformance};
 use cuiban_event_log_jetstream::test_server::NatsCluster;
 use cuiban_event_log_jetstream::{Config, JetStreamLog};
 use support::{append_through_everything, head_once_answered, heard, stream, token, within};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 /// A log of its own on the cluster: each fact wants a fresh one.
@@ -113,4 +116,57 @@ async fn a_replica_that_is_gone_is_said_to_be_missing_while_appends_go_on() {
     assert!(log.standing().await.is_ok_and(|standing| standing.stops_writing().is_none()));
     cluster.servers[follower].restart().await;
     said(&[]).await;
+}
+
+/// Leads to a server, and has its stream's leader tell a time ten years ahead.
+async fn way_of_a_fast_leader(server: &str) -> String {
+    let to = server.trim_start_matches("nats://").to_owned();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("nats://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            let server = TcpStream::connect(&to).await.unwrap();
+            let ((mut asks, mut hears), (mut answers, mut takes)) =
+                (client.into_split(), server.into_split());
+            tokio::spawn(async move { tokio::io::copy(&mut asks, &mut takes).await });
+            tokio::spawn(async move {
+                let mut lines = vec![0; 1 << 20];
+                let mut filled = 0;
+                // What is told of time stands in one line: lines are sent on whole.
+                while let Ok(read @ 1..) = answers.read(&mut lines[filled..]).await {
+                    filled += read;
+                    let Some(end) = lines[..filled].iter().rposition(|byte| *byte == b'\n') else { continue };
+                    let mut whole = lines[..=end].to_vec();
+                    let told = br#""ts":"20"#;
+                    let places = 0..whole.len().saturating_sub(told.len());
+                    for place in places.filter(|place| lines[*place..].starts_with(told)).collect::<Vec<_>>()
+                    {
+                        whole[place + told.len()] += 1;
+                    }
+                    hears.write_all(&whole).await.unwrap();
+                    lines.copy_within(end + 1..filled, 0);
+                    filled -= end + 1;
+                }
+            });
+        }
+    });
+    url
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_with_a_fast_clock_is_suspect_and_the_other_servers_time_is_the_logs() {
+    let cluster = NatsCluster::start().await;
+    let right = JetStreamLog::connect(cluster.config()).await.unwrap();
+    cluster.settled().await;
+    let right_time = right.time().await.unwrap();
+    assert_eq!(right.time_standing(), TimeStanding::default());
+    let servers = vec![way_of_a_fast_leader(&cluster.servers[0].url()).await];
+    let log = JetStreamLog::connect(Config { servers, ..cluster.config() }).await.unwrap();
+    let time = log.time().await.unwrap();
+    assert!(
+        (TimeDelta::zero()..TimeDelta::minutes(5)).contains(&(time - right_time)),
+        "{time}, {right_time}"
+    );
+    let apart = log.time_standing().leader_apart.unwrap();
+    assert!(apart > TimeDelta::days(3_600), "{apart}");
 }
