@@ -15,6 +15,7 @@ use crate::api::Broker;
 use crate::connect::{Access, ConnectError, connect};
 use crate::feeder::Feeder;
 use crate::fitness::keep_looking;
+use crate::leader_time::{LeaderTime, ticks};
 use crate::settings::{SettingsReport, report};
 use crate::{Config, append, read};
 

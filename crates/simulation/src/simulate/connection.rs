@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
+use cuiban_command_handler::Clock;
 use cuiban_domain::Instant;
 use cuiban_event_log::{
     Append, AppendError, Appended, Consistency, EventLog, Filter, LogError, LogIdentity, LogStanding,
@@ -14,6 +15,7 @@ use cuiban_notifier::Channel;
 use tokio_util::sync::CancellationToken;
 
 use super::fault::Fault;
+use super::machine_clock::MachineClock;
 use super::receiver::Receiver;
 use super::scene::Scene;
 use super::subscriber::Subscriber;
@@ -39,6 +41,7 @@ pub(super) struct Inner {
     pub(super) process: String,
     /// The process's life: it ends when this is cancelled.
     pub(super) life: CancellationToken,
+    clock: Arc<MachineClock>,
     receiver: Arc<Receiver>,
     state: Mutex<State>,
 }
@@ -54,11 +57,12 @@ impl Connection {
         scene: Arc<Scene>,
         process: String,
         life: CancellationToken,
+        clock: Arc<MachineClock>,
         receiver: Arc<Receiver>,
         chance: fastrand::Rng,
     ) -> Self {
         let state = Mutex::new(State { chance, away_until: None });
-        Self { inner: Arc::new(Inner { scene, process, life, receiver, state }) }
+        Self { inner: Arc::new(Inner { scene, process, life, clock, receiver, state }) }
     }
 
     /// On the way to the log and back some time passes; whoever is dead gets no further.
@@ -272,6 +276,8 @@ impl EventLog for Connection {
 
     async fn time(&self) -> Result<DateTime<Utc>, LogError> {
         self.ask("ask the log's own time").await?;
-        self.inner.scene.log.time().await
+        let scene = &self.inner.scene;
+        let (leader, others) = scene.servers_times();
+        Ok(scene.seams.log_time(leader, &others, self.inner.clock.now()))
     }
 }

@@ -38,13 +38,14 @@ pub enum Fault {
     ClockForward,
     ClockBack,
     Drift,
+    LeaderFast,
     ReceiverAway,
     ReceiverSlow,
     ReceiverUnheard,
 }
 
 /// Each kind with its word and with what happens.
-const KINDS: [(Fault, &str, &str); 30] = [
+const KINDS: [(Fault, &str, &str); 31] = [
     (Fault::AnswerLost, "answer-lost", "the commit is stored and its acknowledgement is lost"),
     (Fault::CommitLost, "commit-lost", "the commit is lost on its way, and nobody says so"),
     (Fault::AppendDelayed, "append-delayed", "the commit arrives after the time limit"),
@@ -72,6 +73,7 @@ const KINDS: [(Fault, &str, &str); 30] = [
     (Fault::ClockForward, "clock-forward", "a machine's clock is set forward"),
     (Fault::ClockBack, "clock-back", "a machine's clock is set back"),
     (Fault::Drift, "drift", "a machine's clock runs fast or slow"),
+    (Fault::LeaderFast, "leader-fast", "the log is led by a server whose clock is fast"),
     (Fault::ReceiverAway, "receiver-away", "the alerts' receiver is away"),
     (Fault::ReceiverSlow, "receiver-slow", "the alerts' receiver takes longer than it is waited for"),
     (Fault::ReceiverUnheard, "receiver-unheard", "the receiver has the alert and its answer is lost"),

@@ -187,8 +187,10 @@ impl Process {
     ) -> Result<(Arc<Handlers>, Services), StartError> {
         let scene = &self.scene;
         let number = self.number * 1_000_000 + start;
-        let (chance, receiver) = (scene.chance("connection", number), self.receiver.clone());
-        let connection = Connection::new(scene.clone(), self.name.clone(), life.clone(), receiver, chance);
+        let (clock, receiver) = (self.clock.clone(), self.receiver.clone());
+        let chance = scene.chance("connection", number);
+        let connection =
+            Connection::new(scene.clone(), self.name.clone(), life.clone(), clock, receiver, chance);
         let log: Arc<dyn EventLog> = Arc::new(connection);
         let ids = Arc::new(SeededIds::new(scene.chance("ids", number).u64(..)));
         let clock_ahead_max_ms = scene.seams.clock_ahead_max_ms();

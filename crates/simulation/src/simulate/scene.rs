@@ -38,6 +38,8 @@ struct Kept {
     /// The true time of each commit, by position.
     stored_at: Vec<Instant>,
     away_until: Option<Instant>,
+    /// How fast the clock of the server that leads is.
+    leader_ahead: TimeDelta,
     /// What happened, a line each, if it is to be told.
     trace: Option<Vec<String>>,
 }
@@ -138,6 +140,18 @@ impl Scene {
         let until = self.now() + TimeDelta::minutes(i64::try_from(minutes).unwrap_or_default());
         self.tell(|| format!("{:<9} for everybody, {minutes} minutes", Fault::LogAway));
         self.kept().away_until = Some(until);
+    }
+
+    /// Another server leads, whose clock is this fast.
+    pub(crate) fn fast_server_leads(&self, ahead: TimeDelta) {
+        self.tell(|| format!("{:<9} by {} minutes", Fault::LeaderFast, ahead.num_minutes()));
+        self.kept().leader_ahead = ahead;
+    }
+
+    /// What the log's servers show: the one that leads, and two others, which are right.
+    pub(crate) fn servers_times(&self) -> (Instant, [Instant; 2]) {
+        let now = self.now();
+        (now + self.kept().leader_ahead, [now; 2])
     }
 
     pub(crate) fn is_log_away(&self) -> bool {

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use cuiban_event_log::{Append, RecordedCommit};
+use cuiban_domain::Instant;
+use cuiban_event_log::{AgreedTime, Append, RecordedCommit};
 use cuiban_notifier::Message;
 use cuiban_projector::WriteFault;
 
@@ -36,6 +37,11 @@ pub(crate) trait Seams: fmt::Debug + Send + Sync {
     /// What a process hears of the log; `None` for what it misses.
     fn hear(&self, commit: RecordedCommit) -> Option<RecordedCommit> {
         Some(commit)
+    }
+
+    /// What a process is told of the log's own time, by the clocks of the log's servers; its own clock has no say in that.
+    fn log_time(&self, leader: Instant, others: &[Instant], _own_clock: Instant) -> Instant {
+        AgreedTime::of(leader, others).time
     }
 
     /// How far a process's clock may run ahead of the log's own time, in milliseconds.

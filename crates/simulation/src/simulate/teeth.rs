@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use bytes::Bytes;
-use cuiban_domain::Event;
 use cuiban_domain::ids::{BranchId, CommandId, TicketId};
 use cuiban_domain::ticket::TicketEvent as E;
+use cuiban_domain::{Event, Instant};
 use cuiban_event_log::{Append, RecordedCommit};
 use cuiban_event_schema::Commit;
 use cuiban_notifier::Message;
@@ -85,6 +85,29 @@ plant!(BelievesItsClock {
 #[test]
 fn a_wall_clock_without_the_logs_bound_is_found() {
     finds(|| Arc::new(BelievesItsClock), "was issued at");
+}
+
+plant!(BelievesAClockBehind {
+    fn log_time(&self, _: Instant, others: &[Instant], own_clock: Instant) -> Instant {
+        others[0].min(own_clock)
+    }
+});
+
+#[test]
+fn a_clock_behind_that_is_believed_is_found_by_its_records_and_by_its_late_notices() {
+    finds(|| Arc::new(BelievesAClockBehind), "recorded as of");
+    finds(|| Arc::new(BelievesAClockBehind), "was late without a reason");
+}
+
+plant!(BelievesItsLeader {
+    fn log_time(&self, leader: Instant, _: &[Instant], _: Instant) -> Instant {
+        leader
+    }
+});
+
+#[test]
+fn a_leader_with_a_fast_clock_that_is_believed_is_found() {
+    finds(|| Arc::new(BelievesItsLeader), "was issued at");
 }
 
 /// The broker's window has passed: nobody knows the command again.

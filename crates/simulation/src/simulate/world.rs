@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::TimeDelta;
+use cuiban_domain::Instant;
 use cuiban_domain::ids::InvalidId;
 use cuiban_domain::people::InvalidPhone;
 use cuiban_domain::sla::InvalidSpan;
@@ -50,6 +52,8 @@ pub(crate) struct World {
     processes: Vec<Arc<Process>>,
     lives: JoinSet<()>,
     people: Arc<People>,
+    /// When faults stopped.
+    quiet_since: Instant,
 }
 
 impl World {
@@ -70,7 +74,8 @@ impl World {
         let offices = processes.iter().filter(|process| process.role == Role::Office).cloned().collect();
         let people = Arc::new(People::new(scene.clone(), offices));
         people.set_the_scene().await?;
-        Ok(Self { scene, receiver, processes, lives, people })
+        let quiet_since = scene.now();
+        Ok(Self { scene, receiver, processes, lives, people, quiet_since })
     }
 
     /// The script is played, with every fault that chance brings.
@@ -95,6 +100,12 @@ impl World {
         let watchdogs: Vec<_> = self.processes.iter().filter(|one| one.role == Role::Watchdog).collect();
         self.scene.tell(|| format!("act {:<5} {:?}", act.number, act.what));
         match act.what {
+            What::SetClock if chance.u8(..4) == 0 => {
+                let ahead = TimeDelta::minutes(chance.i64(1..180));
+                if self.scene.faults.are_let(Fault::LeaderFast) {
+                    self.scene.fast_server_leads(ahead);
+                }
+            }
             What::SetClock => process.set_clock(&mut chance),
             What::LongDown if self.scene.faults.are_let(Fault::LongDown) => {
                 let down_for = Duration::from_secs(3_600 * chance.u64(LONG_DOWN_H));
@@ -112,15 +123,15 @@ impl World {
         }
     }
 
-    /// Faults stop, clocks are set right, everybody starts again, and time passes.
+    /// Faults stop, everybody starts again, and time passes. Clocks stay as they are: by the log's time all is well.
     pub(crate) async fn settle(&mut self) {
         self.scene.faults.end();
+        self.quiet_since = self.scene.now();
         self.scene.tell(|| "quiet     no more faults".to_owned());
         // Who is down for hours is started now, too.
         self.lives.shutdown().await;
         for process in &self.processes {
             process.cut_off();
-            process.clock.set_off_by(chrono::TimeDelta::zero(), 0);
             self.lives.spawn(process.clone().live());
         }
         tokio::time::sleep(QUIET).await;
@@ -139,6 +150,7 @@ impl World {
             acknowledged: &self.people.acknowledged(),
             arrived: &self.receiver.arrived(),
             processes: &self.processes,
+            quiet_since: self.quiet_since,
             judged_at,
         };
         let mut verdict = judge::judge(&evidence);

@@ -17,9 +17,15 @@ use super::alerts::{Alert, Ended};
 use super::clocks::TicketClocks;
 use super::rules::BranchRules;
 
-/// How early a notice may really be: what a clock may run ahead before anybody notices, how long an answer about the log's
-/// own time is believed, and what is lost on the way.
-const EARLY_MAX: TimeDelta = TimeDelta::milliseconds(3_100);
+/// How early a notice may really be, and how far ahead of the log's time anything may be recorded: what a clock may run
+/// ahead before anybody minds.
+const EARLY_MAX: TimeDelta = TimeDelta::milliseconds(1_000);
+/// How far behind the log's time anything may be recorded: what a commit may be under way at worst.
+const UNDER_WAY_MAX: TimeDelta = TimeDelta::seconds(90);
+/// How long after faults have stopped what they held up is made up for, and how late a notice may be from then on: a slice
+/// of others before it, and the settling of a late entry.
+const MADE_UP_FOR_AFTER: TimeDelta = TimeDelta::hours(1);
+const QUIET_LATE_MAX: TimeDelta = TimeDelta::seconds(6);
 /// How late a notice may be when all is well: a late entry is left to settle, and so is a watchdog's own work.
 const LATE_MAX: TimeDelta = TimeDelta::minutes(2);
 
@@ -55,7 +61,11 @@ pub(super) fn read(evidence: &Evidence<'_>) -> History {
             let id = commit.envelope.commit_id;
             history.violations.push(format!("{id} is recorded at {first:?} and {place:?}"));
         }
-        history.take(&commit, *stored_at);
+        let recorded_at = commit.envelope.happened.recorded_at;
+        if !(*stored_at - UNDER_WAY_MAX..=*stored_at + EARLY_MAX).contains(&recorded_at) {
+            history.violations.push(format!("{stream}: recorded as of {recorded_at}, really {stored_at}"));
+        }
+        history.take(&commit, *stored_at, evidence.quiet_since + MADE_UP_FOR_AFTER);
     }
     for known in evidence.acknowledged {
         if recorded.get(&known.command) != Some(&(known.stream.clone(), known.revision)) {
@@ -71,7 +81,7 @@ pub(super) fn read(evidence: &Evidence<'_>) -> History {
 }
 
 impl History {
-    fn take(&mut self, commit: &Commit, stored_at: Instant) {
+    fn take(&mut self, commit: &Commit, stored_at: Instant, all_is_well_since: Instant) {
         let id = commit.envelope.stream_id.as_str();
         let mut of_a_ticket = false;
         for event in &commit.events {
@@ -85,7 +95,7 @@ impl History {
                     let ticket = self.tickets.entry(id.to_owned()).or_default();
                     let faults = ticket.take(event, &commit.envelope.happened, &self.branches);
                     self.violations.extend(faults.into_iter().map(|fault| format!("ticket {id}: {fault}")));
-                    self.take_alert(commit, event, stored_at);
+                    self.take_alert(commit, event, stored_at, all_is_well_since);
                 }
                 _ => {}
             }
@@ -113,7 +123,13 @@ impl History {
         self.branches.entry(branch).or_insert_with(BranchRules::opened).change(event, revision);
     }
 
-    fn take_alert(&mut self, commit: &Commit, event: &TicketEvent, stored_at: Instant) {
+    fn take_alert(
+        &mut self,
+        commit: &Commit,
+        event: &TicketEvent,
+        stored_at: Instant,
+        all_is_well_since: Instant,
+    ) {
         let id = commit.envelope.stream_id.as_str();
         let Ok(ticket) = id.parse::<TicketId>() else { return };
         match event {
@@ -122,6 +138,11 @@ impl History {
                 if recorded_at <= *due_at || stored_at + EARLY_MAX <= *due_at {
                     self.violations.push(format!(
                         "ticket {id}: {notice:?}, due at {due_at}, was issued at {recorded_at}, really {stored_at}"
+                    ));
+                }
+                if *due_at > all_is_well_since && stored_at - *due_at > QUIET_LATE_MAX {
+                    self.violations.push(format!(
+                        "ticket {id}: {notice:?}, due at {due_at}, was late without a reason, at {stored_at}"
                     ));
                 }
                 if !self.issued.insert((id.to_owned(), *notice)) {

@@ -34,6 +34,8 @@ pub(crate) struct Evidence<'a> {
     pub(crate) arrived: &'a [Arrived],
     /// The machines, switched off.
     pub(crate) processes: &'a [Arc<Process>],
+    /// Since when nothing has gone wrong, but that clocks are off.
+    pub(crate) quiet_since: Instant,
     /// The true time of the judgement.
     pub(crate) judged_at: Instant,
 }
