@@ -14,6 +14,7 @@ use std::time::Duration;
 use cuiban_event_log::{
     Batch, Cursor, EventLog, Filter, Following, LogError, LogIdentity, Position, RecordedCommit,
 };
+use cuiban_vitals::Pulse;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -94,6 +95,7 @@ pub(crate) struct Follower {
     pub(crate) models: Arc<Vec<Box<dyn Fed>>>,
     pub(crate) config: Config,
     pub(crate) progress: watch::Sender<Progress>,
+    pub(crate) pulse: Pulse,
     pub(crate) stop: CancellationToken,
 }
 
@@ -145,6 +147,7 @@ impl Follower {
 
     /// Follows the log from the models' cursors; returns when the store was replaced, or is to be because the log was.
     async fn follow(&self) -> Result<(), Interrupted> {
+        self.pulse.turn().await;
         let mut generations = self.store.generations();
         let cursors = self.begin().await?;
         let generation = *generations.borrow_and_update();
@@ -185,6 +188,7 @@ impl Follower {
         let mut following = following.await.map_err(Interrupted::Log)?;
         let (position, head) = (least.position, self.head().await?.max(least.position));
         self.progress.send_replace(Progress { position, head, caught_up: false });
+        self.pulse.follows(position.raw(), false);
         self.pump(&mut following, folding).await
     }
 
@@ -196,6 +200,10 @@ impl Follower {
     ) -> Result<(), Interrupted> {
         let (mut next, mut batches) = (Batch::default(), 0_u32);
         loop {
+            if folding.is_none() {
+                // Commits that come while a batch is being folded are no sign of life of the folding.
+                self.pulse.turn().await;
+            }
             if folding.is_none() && (!next.is_empty() || next.caught_up) {
                 *folding = Some(self.begin_folding(std::mem::take(&mut next), following.log()));
             }
@@ -216,6 +224,7 @@ impl Follower {
                     next.foreign.extend(batch.foreign);
                     next.caught_up = batch.caught_up;
                 }
+                () = self.pulse.due(), if folding.is_none() => {}
             }
         }
     }
@@ -233,6 +242,7 @@ impl Follower {
             progress.position = folded.position.unwrap_or_default().max(progress.position);
             progress.head = progress.head.max(progress.position);
             progress.caught_up = folded.caught_up;
+            self.pulse.follows(progress.position.raw(), progress.caught_up);
         });
     }
 

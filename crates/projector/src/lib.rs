@@ -46,14 +46,14 @@ pub use key::Key;
 pub use model::{Applied, FedFrom, Model};
 pub use parked::{ParkedEntry, Retried};
 pub use projection::{Incoming, Projection, Row, Unfoldable};
-pub use projections::{Notices, OpenClocks, Tickets, Timelines};
+pub use projections::{Notices, OpenClocks, OpenClocksByDue, Tickets, Timelines};
 pub use projector::{Progress, Projector};
 pub use read_models::{Lagging, ReadError, ReadModels};
 pub use rows::{
     BoardRow, ClockRow, ClockStanding, DeliveryOutcome, DeliveryRow, DispatchBoard, ModelStatus, NoticeRow,
     OpenClock, OverdueRow, Page, Paged, ParkedRow, Proposal, ProposalReason, RegisterLine, RepairRegister,
     StruckOff, TechnicianLoad, TicketFilter, TicketLifecycle, TicketRow, TimelineEntry, TimelineEvent,
-    WorkStage,
+    Unurged, WorkStage,
 };
 pub use rows_reader::RowsReader;
 pub use runner::Runner;

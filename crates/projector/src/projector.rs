@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use cuiban_event_log::{EventLog, Filter, Position};
+use cuiban_vitals::Pulse;
 use tokio::sync::watch;
 
 use crate::runner::FollowTask;
@@ -39,13 +40,24 @@ impl Projector {
         filter: Filter,
         config: Config,
     ) -> Result<Self, StoreError> {
+        Self::start_with_pulse(log, place, filter, config, Pulse::default()).await
+    }
+
+    /// As [`Self::start`], with the pulse of the loop that follows.
+    pub async fn start_with_pulse(
+        log: Arc<dyn EventLog>,
+        place: impl Into<StorePlace>,
+        filter: Filter,
+        config: Config,
+        pulse: Pulse,
+    ) -> Result<Self, StoreError> {
         let (place, store_config) = (place.into(), config.store.clone());
         let opening = place.clone().run(move || Store::open_with(place, store_config));
         let gone = |_| StoreError::Damaged { detail: "the task that opens the store is gone".to_owned() };
         let store = opening.await.map_err(gone)??;
         let (told, progress) = watch::channel(Progress::default());
         let models = ReadModels::attach(&store, &Scope::of(&filter), &config, progress.clone());
-        let task = FollowTask::start(log, filter, &store, models.fed(), config, told);
+        let task = FollowTask::start(log, filter, &store, models.fed(), config, (told, pulse));
         Ok(Self { store, models, task })
     }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use cuiban_event_log::{EventLog, Filter};
+use cuiban_vitals::Pulse;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -30,8 +31,21 @@ impl<P: Projection> Runner<P> {
         model: Model<P>,
         config: Config,
     ) -> Self {
+        Self::start_with_pulse(log, filter, store, model, config, Pulse::default())
+    }
+
+    /// As [`Self::start`], with the pulse of the loop that follows.
+    pub fn start_with_pulse(
+        log: Arc<dyn EventLog>,
+        filter: Filter,
+        store: &Store,
+        model: Model<P>,
+        config: Config,
+        pulse: Pulse,
+    ) -> Self {
         let (told, progress) = watch::channel(Progress::default());
-        let task = FollowTask::start(log, filter, store, vec![Box::new(model.clone())], config, told);
+        let models: Vec<Box<dyn Fed>> = vec![Box::new(model.clone())];
+        let task = FollowTask::start(log, filter, store, models, config, (told, pulse));
         Self { model, task, progress }
     }
 
@@ -65,11 +79,11 @@ impl FollowTask {
         store: &Store,
         models: Vec<Box<dyn Fed>>,
         config: Config,
-        progress: watch::Sender<Progress>,
+        (progress, pulse): (watch::Sender<Progress>, Pulse),
     ) -> Self {
         let stop = CancellationToken::new();
         let (store, models) = (store.clone(), Arc::new(models));
-        let follower = Follower { log, filter, store, models, config, progress, stop: stop.clone() };
+        let follower = Follower { log, filter, store, models, config, progress, pulse, stop: stop.clone() };
         Self { stop, task: tokio::spawn(follower.run()) }
     }
 

@@ -31,4 +31,5 @@ pub use metrics::{DeliveryResult, Metrics, Reading};
 pub use problem::Problem;
 pub use pulse::{Pulse, SILENT_MAX};
 pub use roll::{HEARD_MAX, Heard, LISTENING_MIN, Post, Roll, Unattended};
+pub use ticks::ticks;
 pub use vitals::{Role, Vitals};

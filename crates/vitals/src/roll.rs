@@ -73,8 +73,11 @@ impl Heard {
 #[derive(Clone, Debug)]
 pub struct Roll {
     listening_since: Instant,
-    heard: Arc<Mutex<BTreeMap<(String, String), (Beat, Instant)>>>,
+    heard: Arc<Mutex<LastBeats>>,
 }
+
+/// The last beat of each role and instance, and when it was heard.
+type LastBeats = BTreeMap<(String, String), (Beat, Instant)>;
 
 impl Default for Roll {
     fn default() -> Self {
@@ -137,7 +140,7 @@ impl Roll {
         Post::ALL.into_iter().filter_map(unattended).collect()
     }
 
-    fn heard(&self) -> MutexGuard<'_, BTreeMap<(String, String), (Beat, Instant)>> {
+    fn heard(&self) -> MutexGuard<'_, LastBeats> {
         self.heard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

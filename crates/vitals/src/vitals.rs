@@ -146,7 +146,7 @@ impl Vitals {
                 problems.push(Problem::stopping("catching_up", detail));
             }
         }
-        problems.sort_by(|a, b| b.stops.cmp(&a.stops));
+        problems.sort_by_key(|problem| !problem.stops);
         problems
     }
 

@@ -4,7 +4,7 @@
 //!   [`repair_register`]. They are one fold, so that they never tell different stories.
 //! - [`Timelines`]: every commit of every ticket.
 //! - [`Notices`]: expedite notices (催办单) and their deliveries.
-//! - [`OpenClocks`]: the clocks that may still break.
+//! - [`OpenClocks`]: the clocks that may still break; [`OpenClocksByDue`] with an index by due instant.
 //!
 //! [`case`] and [`clocks`] say what an event does to a ticket's row and to its clocks.
 
@@ -22,7 +22,7 @@ use cuiban_domain::{Aggregate, Event};
 use cuiban_event_schema::Commit;
 
 pub use notices::Notices;
-pub use open_clocks::OpenClocks;
+pub use open_clocks::{OpenClocks, OpenClocksByDue};
 pub use tickets::Tickets;
 pub use timelines::Timelines;
 

@@ -1,5 +1,6 @@
 //! The clocks that run or are paused, and so may still break their limit.
 
+use cuiban_domain::Instant;
 use cuiban_domain::ids::{BranchId, TicketId};
 use cuiban_domain::sla::ClockKind;
 use cuiban_domain::ticket::TicketEvent;
@@ -10,11 +11,16 @@ use serde::{Deserialize, Serialize};
 use crate::projections::{clocks, ticket_events, ticket_of, unknown};
 use crate::rows::{ClockRow, ClockStanding, OpenClock};
 use crate::scope::HandOver;
-use crate::{FIRST_TABLE, Key, Projection, Row, Unfoldable, View};
+use crate::{FIRST_TABLE, Key, Projection, Row, Unfoldable, View, forms};
 
 /// The fold of open clocks. Its rows are [`OpenClock`]s, one a clock, by ticket.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct OpenClocks;
+
+/// The fold of open clocks with an index of the running ones by due instant: who asks it knows which clocks are due and
+/// were not urged, whatever a watchdog says of itself.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct OpenClocksByDue;
 
 impl Row for OpenClock {
     const TABLE: u8 = FIRST_TABLE;
@@ -37,7 +43,28 @@ impl Row for Owner {
     const FORMAT: u8 = 1;
 }
 
-fn clock_key(ticket: TicketId, clock: ClockKind, cycle: u32) -> Key {
+/// An entry of the index: a running clock, and when it was told that it is due when it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ByDue {
+    pub(crate) ticket: TicketId,
+    pub(crate) clock: ClockKind,
+    pub(crate) cycle: u32,
+    #[serde(with = "forms::instant")]
+    pub(crate) due_at: Instant,
+    #[serde(with = "forms::instant")]
+    pub(crate) told_at: Instant,
+}
+
+impl Row for ByDue {
+    const TABLE: u8 = FIRST_TABLE + 2;
+    const FORMAT: u8 = 1;
+}
+
+fn due_key(due_at: Instant, clock: &OpenClock) -> Key {
+    Key::new().earliest_first(due_at).id(clock.ticket.0).byte(clock.clock as u8).number(clock.cycle.into())
+}
+
+pub(crate) fn clock_key(ticket: TicketId, clock: ClockKind, cycle: u32) -> Key {
     Key::new().id(ticket.0).byte(clock as u8).number(cycle.into())
 }
 
@@ -46,18 +73,35 @@ impl Projection for OpenClocks {
     const VERSION: u32 = 1;
 
     fn project(&self, commit: &Commit, _: Position, view: &mut View<'_>) -> Result<(), Unfoldable> {
-        let Some(ticket) = ticket_of(commit)? else { return Ok(()) };
-        if !ticket_events(commit).any(concerns_clocks) {
-            return Ok(());
+        let Some(folding) = Folding::of(commit, view)? else { return Ok(()) };
+        folding.end(view)
+    }
+}
+
+impl Projection for OpenClocksByDue {
+    const NAME: &'static str = "open_clocks";
+    const VERSION: u32 = 2;
+
+    fn project(&self, commit: &Commit, _: Position, view: &mut View<'_>) -> Result<(), Unfoldable> {
+        let Some(mut folding) = Folding::of(commit, view)? else { return Ok(()) };
+        let after = folding.take_stock();
+        let due_at = |clocks: &[OpenClock], one: &OpenClock| {
+            let same = |other: &&OpenClock| (other.clock, other.cycle) == (one.clock, one.cycle);
+            clocks.iter().find(same).and_then(|clock| clock.due_at)
+        };
+        for before in &folding.before {
+            let Some(due_before) = before.due_at else { continue };
+            if due_at(&after, before) != Some(due_before) {
+                view.remove::<ByDue>(&due_key(due_before, before))?;
+            }
         }
-        let scope = view.scope();
-        if ticket_events(commit).any(|event| scope.hand_over(event) == Some(HandOver::Elsewhere)) {
-            return Ok(());
-        }
-        let mut folding = Folding::begin(ticket, commit, view)?;
-        for event in ticket_events(commit) {
-            if !folding.fold(event, view)? {
-                break;
+        for running in &after {
+            let Some(due_after) = running.due_at else { continue };
+            if due_at(&folding.before, running) != Some(due_after) {
+                let (ticket, clock, cycle) = (running.ticket, running.clock, running.cycle);
+                let told_at = commit.envelope.happened.recorded_at;
+                let entry = ByDue { ticket, clock, cycle, due_at: due_after, told_at };
+                view.put(&due_key(due_after, running), &entry)?;
             }
         }
         folding.end(view)
@@ -94,6 +138,25 @@ struct Folding {
 }
 
 impl Folding {
+    /// The ticket's clocks with the commit folded; none if it concerns no clock of ours.
+    fn of(commit: &Commit, view: &mut View<'_>) -> Result<Option<Self>, Unfoldable> {
+        let Some(ticket) = ticket_of(commit)? else { return Ok(None) };
+        if !ticket_events(commit).any(concerns_clocks) {
+            return Ok(None);
+        }
+        let scope = view.scope();
+        if ticket_events(commit).any(|event| scope.hand_over(event) == Some(HandOver::Elsewhere)) {
+            return Ok(None);
+        }
+        let mut folding = Self::begin(ticket, commit, view)?;
+        for event in ticket_events(commit) {
+            if !folding.fold(event, view)? {
+                break;
+            }
+        }
+        Ok(Some(folding))
+    }
+
     fn begin(ticket: TicketId, commit: &Commit, view: &mut View<'_>) -> Result<Self, Unfoldable> {
         // A stream's first commit finds nothing stored.
         let owner = match commit.envelope.revision {

@@ -62,6 +62,15 @@ impl ReadModels {
         })
     }
 
+    /// How many broken limits' debts are open; counted up to [`crate::Config::list_rows_max`].
+    pub fn overdue_count(&self) -> Result<usize, ReadError> {
+        let rows_max = self.shared.config.list_rows_max.max(1);
+        self.shared.tickets.query(|rows| {
+            let counted = rows.walk::<Overdue>(&crate::Key::new()).take(rows_max);
+            counted.map(|row| row.map(|_| 1)).sum()
+        })
+    }
+
     /// The open visits of a branch by technician (R11); technicians without any are not listed.
     pub fn technician_load(&self, branch: &BranchId) -> Result<Vec<TechnicianLoad>, ReadError> {
         let mut loads = BTreeMap::new();

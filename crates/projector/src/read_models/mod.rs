@@ -19,7 +19,7 @@ use tokio::sync::watch;
 
 use crate::follow::Fed;
 use crate::model::Model;
-use crate::projections::{Notices, OpenClocks, Tickets, Timelines};
+use crate::projections::{Notices, OpenClocksByDue, Tickets, Timelines};
 use crate::rows::{ModelStatus, ParkedRow};
 use crate::store::{Store, StoreError};
 use crate::{Config, Progress, Scope};
@@ -70,7 +70,7 @@ struct Shared {
     tickets: Model<Tickets>,
     timelines: Model<Timelines>,
     notices: Model<Notices>,
-    open_clocks: Model<OpenClocks>,
+    open_clocks: Model<OpenClocksByDue>,
     store: Store,
     config: Config,
     progress: watch::Receiver<Progress>,
@@ -88,7 +88,7 @@ impl ReadModels {
             tickets: Model::attach(store, Tickets, scope.clone()),
             timelines: Model::attach(store, Timelines, scope.clone()),
             notices: Model::attach(store, Notices, scope.clone()),
-            open_clocks: Model::attach(store, OpenClocks, scope.clone()),
+            open_clocks: Model::attach(store, OpenClocksByDue, scope.clone()),
             store: store.clone(),
             config: config.clone(),
             progress,

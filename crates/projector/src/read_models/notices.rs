@@ -1,16 +1,22 @@
 //! Questions about expedite notices (催办单) and about clocks that may still break.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
+use std::time::Duration;
 
+use cuiban_domain::Aggregate;
+use cuiban_domain::Instant;
 use cuiban_domain::ids::{BranchId, NoticeId};
+use cuiban_domain::ticket::Ticket;
 
 use super::paging::Wanted;
 use super::{ReadError, ReadModels};
-use crate::projections::OpenClocks;
+use crate::parked::ParkedCommit;
+use crate::projections::OpenClocksByDue;
 use crate::projections::notices::{
     Deliveries, NoticeByBranch, NoticedBranch, branch_prefix, deliveries_key, notice_key,
 };
-use crate::rows::{DeliveryRow, NoticeRow, OpenClock, Page, Paged};
+use crate::projections::open_clocks::{ByDue, clock_key};
+use crate::rows::{DeliveryRow, NoticeRow, OpenClock, Page, Paged, Unurged};
 use crate::rows_reader::RowsReader;
 use crate::{Key, Model, StoreError};
 
@@ -54,6 +60,50 @@ impl ReadModels {
         slices.read()?;
         Ok(Box::new(slices))
     }
+
+    /// The clocks that run on though they were due before `now`, and were known to be, by more than `grace`: nobody has
+    /// urged them. One read of the index by due instant, from its beginning up to there.
+    pub fn unurged(&self, now: Instant, grace: Duration) -> Result<Unurged, ReadError> {
+        self.shared.open_clocks.unurged(now, grace, self.shared.config.list_rows_max)
+    }
+}
+
+impl Model<OpenClocksByDue> {
+    /// As [`ReadModels::unurged`], of a model by itself; at most `rows_max` clocks are looked at.
+    pub fn unurged(&self, now: Instant, grace: Duration, rows_max: usize) -> Result<Unurged, ReadError> {
+        let due_before = now - grace;
+        self.query(|rows| {
+            let parked = rows.walk::<ParkedCommit>(&Key::new()).take(rows_max);
+            let unreadable: BTreeSet<String> = parked
+                .filter_map(|row| row.map(|(_, parked)| unreadable_ticket(&parked)).transpose())
+                .collect::<Result<_, StoreError>>()?;
+            let mut unurged = Unurged::default();
+            for row in rows.walk::<ByDue>(&Key::new()).take(rows_max) {
+                let (_, entry) = row?;
+                if entry.due_at >= due_before {
+                    break;
+                }
+                // Told a moment ago of a due instant long past (a late entry, an import): not yet to be expected.
+                if entry.told_at >= due_before {
+                    continue;
+                }
+                let (count, oldest) = match unreadable.contains(&entry.ticket.to_string()) {
+                    true => (&mut unurged.unreadable, &mut unurged.oldest_unreadable),
+                    false => (&mut unurged.clocks, &mut unurged.oldest),
+                };
+                *count += 1;
+                if oldest.is_none() {
+                    *oldest = rows.get::<OpenClock>(&clock_key(entry.ticket, entry.clock, entry.cycle))?;
+                }
+            }
+            Ok(unurged)
+        })
+    }
+}
+
+fn unreadable_ticket(parked: &ParkedCommit) -> Option<String> {
+    let stream = parked.stream();
+    (stream.kind.as_str() == Ticket::KIND).then(|| stream.id.to_string())
 }
 
 fn notice(rows: RowsReader<'_>, id: NoticeId) -> Result<Option<NoticeRow>, StoreError> {
@@ -69,7 +119,7 @@ fn deliveries(rows: RowsReader<'_>, alert: &str) -> Result<Vec<DeliveryRow>, Sto
 
 /// All open clocks, a slice at a time.
 struct Slices {
-    model: Model<OpenClocks>,
+    model: Model<OpenClocksByDue>,
     after: Option<Key>,
     slice: VecDeque<(Key, OpenClock)>,
 }

@@ -174,3 +174,16 @@ pub struct OpenClock {
     #[schema(value_type = Option<String>, format = DateTime)]
     pub paused_since: Option<Instant>,
 }
+
+/// The running clocks that are due and have no notice, though the watchdog had time enough to issue it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Unurged {
+    /// How many; at most [`crate::Config::list_rows_max`] are looked at.
+    pub clocks: usize,
+    /// The one that has been due for longest.
+    pub oldest: Option<OpenClock>,
+    /// How many more are due whose tickets cannot be read: nobody can urge them before their stream is mended.
+    pub unreadable: usize,
+    /// Which of those has been due for longest.
+    pub oldest_unreadable: Option<OpenClock>,
+}

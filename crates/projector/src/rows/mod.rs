@@ -4,7 +4,7 @@
 //! - [`RepairRegister`]: a day's lines of the repair register (叫修登记簿).
 //! - [`BoardRow`], [`OverdueRow`], [`Proposal`], [`TechnicianLoad`]: what the dispatcher works with.
 //! - [`NoticeRow`], [`DeliveryRow`]: 催办单 and how they were pushed.
-//! - [`OpenClock`]: a clock that may still break, for the watchdog and for previews.
+//! - [`OpenClock`]: a clock that may still break, for the watchdog and for previews. [`Unurged`]: those that are due.
 //! - [`Page`], [`Paged`], [`TicketFilter`]: how lists are asked for.
 
 mod clock;
@@ -16,7 +16,7 @@ mod status;
 mod ticket;
 mod timeline;
 
-pub use clock::{ClockRow, ClockStanding, OpenClock};
+pub use clock::{ClockRow, ClockStanding, OpenClock, Unurged};
 pub use dispatch::{BoardRow, DispatchBoard, OverdueRow, Proposal, ProposalReason, TechnicianLoad};
 pub use notice::{DeliveryOutcome, DeliveryRow, NoticeRow};
 pub use page::{Page, Paged, TicketFilter};

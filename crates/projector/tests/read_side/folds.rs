@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use cuiban_domain::ids::TicketId;
-use cuiban_domain::sla::{Clock, ClockState};
+use cuiban_domain::sla::{Clock, ClockKind, ClockState};
 use cuiban_domain::ticket::{Lifecycle, Stage, Ticket};
-use cuiban_domain::{Aggregate, Event};
+use cuiban_domain::{Aggregate, Event, Instant};
 use cuiban_event_log::RecordedCommit;
 use cuiban_projector::{
-    ClockRow, ClockStanding, Key, Model, Notices, OpenClock, OpenClocks, Projection, Scope, TicketLifecycle,
-    TicketRow, Tickets, Timelines, WorkStage,
+    ClockRow, ClockStanding, FIRST_TABLE, Key, Model, Notices, OpenClock, OpenClocks, OpenClocksByDue,
+    Projection, RawRow, Scope, TicketLifecycle, TicketRow, Tickets, Timelines, WorkStage,
 };
 
 use crate::feeding::{bench, decode, rows_after};
@@ -33,6 +33,7 @@ async fn every_fold_gives_the_same_bytes_however_it_is_fed() {
 
     the_same_bytes_however_it_is_fed(Notices, &commits);
     the_same_bytes_however_it_is_fed(OpenClocks, &commits);
+    the_same_bytes_however_it_is_fed(OpenClocksByDue, &commits);
 }
 
 #[tokio::test]
@@ -143,6 +144,19 @@ async fn a_tickets_row_and_its_open_clocks_are_what_the_domain_folds() {
         }
         expected.sort();
         assert_eq!(open, expected);
+        // The index by due instant has the running ones, each once.
+        let indexed = Model::open(&bench.store, OpenClocksByDue).unwrap();
+        assert_eq!(indexed.apply(&incoming).unwrap().parked, 0);
+        let table = FIRST_TABLE + 2;
+        let of_index = |row: &RawRow| (row.0[0] == table).then(|| row.0[1..].to_vec());
+        let index: Vec<_> = indexed.dump().unwrap().iter().filter_map(of_index).collect();
+        let key = |(ticket, clock, cycle, due_at): (TicketId, ClockKind, u32, Option<Instant>)| {
+            let key = Key::new().earliest_first(due_at?).id(ticket.0).byte(clock as u8).number(cycle.into());
+            Some(key.as_bytes().to_vec())
+        };
+        let mut running: Vec<_> = expected.into_iter().filter_map(key).collect();
+        running.sort();
+        assert_eq!(index, running);
     }
     assert_eq!(seen.len(), 6, "the histories are too tame: {seen:?}");
 }

@@ -11,8 +11,8 @@ use cuiban_event_log::{
     LogStanding, MemoryLog, Position, Stored, StreamId, StreamVersion, Subscription,
 };
 use cuiban_projector::{
-    Config, FIRST_TABLE, Key, Model, Notices, OpenClocks, Projection, Projector, RawRow, ReadError, Row,
-    Runner, Store, StoreError, TicketRow, Tickets, Timelines,
+    Config, FIRST_TABLE, Key, Model, Notices, OpenClocks, OpenClocksByDue, Projection, Projector, RawRow,
+    ReadError, Row, Runner, Store, StoreError, TicketRow, Tickets, Timelines,
 };
 use serde::{Deserialize, Serialize};
 
@@ -145,7 +145,7 @@ async fn a_large_batch_gives_the_rows_that_one_commit_after_the_other_gives() {
     assert!(rows_in(&store, Tickets) == rows_after(Tickets, incoming, 1, 1));
     assert!(rows_in(&store, Timelines) == rows_after(Timelines, incoming, 1, 1));
     assert!(rows_in(&store, Notices) == rows_after(Notices, incoming, 1, 1));
-    assert!(rows_in(&store, OpenClocks) == rows_after(OpenClocks, incoming, 1, 1));
+    assert!(rows_in(&store, OpenClocksByDue) == rows_after(OpenClocksByDue, incoming, 1, 1));
 }
 
 fn rows_in<P: Projection>(store: &Store, projection: P) -> Vec<RawRow> {

@@ -15,7 +15,7 @@ use cuiban_domain::people::{Customer, Role};
 use cuiban_domain::sla::{ClockState, Limit, Measure, Policy, Span};
 use cuiban_domain::ticket::*;
 use cuiban_domain::{Instant, text::Name};
-use cuiban_event_log::{MemoryLog, Position, RecordedCommit};
+use cuiban_event_log::{Append, EventLog, Expected, MemoryLog, Position, RecordedCommit};
 
 /// A drawn history.
 pub(crate) struct History {
@@ -165,6 +165,20 @@ impl History {
 
     pub(crate) async fn tell(&self, ticket: TicketId, command: impl Into<TicketCommand>) {
         self.handlers.ticket(ticket, &command.into(), &self.meta()).await.unwrap();
+    }
+
+    /// Something that no build can read is appended to the ticket's stream.
+    pub(crate) async fn spoil(&self, ticket: TicketId) {
+        let of_ticket = |commit: &RecordedCommit| commit.stream.id.as_str() == ticket.to_string();
+        let last = self.commits().into_iter().rfind(of_ticket).unwrap();
+        let append = Append {
+            stream: last.stream,
+            expected: Expected::At(last.version),
+            route: last.route,
+            commit_id: self.handlers.new_id(),
+            payload: b"nothing".as_slice().into(),
+        };
+        self.log.append(append).await.unwrap();
     }
 
     /// The same, of something that happened so long ago.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use chrono::NaiveDate;
+use cuiban_command_handler::CommandMeta;
 use cuiban_domain::alert::{Outcome, RecordAttempt};
 use cuiban_domain::ids::{ChannelId, TicketId};
 use cuiban_domain::sla::{ClockKind, Notice, Rung};
@@ -323,6 +324,45 @@ fn first_notice(clock: ClockKind) -> Notice {
 }
 
 #[tokio::test]
+async fn clocks_that_are_due_and_were_not_urged_are_found_by_their_due_instants() {
+    const GRACE: Duration = Duration::from_secs(10);
+    let mut history = History::office(78).await;
+    let answered = history.register(call_from(1)).await;
+    let unread = history.register(call_from(2)).await;
+    let forgotten = history.register(call_from(3)).await;
+    let urged = history.register(call_from(4)).await;
+    history.tell(answered, respond()).await;
+    let called_at = history.now();
+    let asked = Asked::of(&history).await;
+    let unurged = |at| asked.models().unurged(at, GRACE).unwrap();
+    // The dispatch limits of Monday 08:30 run out at 15:30, with the lunch break.
+    let arrival_due_at = called_at + 7 * HOUR;
+    assert_eq!(unurged(arrival_due_at + GRACE).clocks, 0);
+    assert_eq!(unurged(arrival_due_at + GRACE + Duration::from_micros(1)).clocks, 4);
+    // A day later the answers are due too, but for the one that was given; one of them is urged, another ticket is
+    // told of a moment ago, and one cannot be read.
+    history.clock.advance_by(25 * HOUR);
+    for clock in [ClockKind::Response, ClockKind::Dispatch] {
+        history.tell(urged, IssueExpediteNotice { notice: first_notice(clock) }).await;
+    }
+    history.tell(answered, IssueExpediteNotice { notice: first_notice(ClockKind::Dispatch) }).await;
+    history.spoil(unread).await;
+    let meta = CommandMeta { occurred_at: Some(called_at), ..history.meta() };
+    let told_late = TicketId(history.handlers.new_id());
+    history.handlers.register(told_late, call_from(5), &meta).await.unwrap();
+    asked.see_all_of(&history).await;
+    let found = unurged(history.now());
+    assert_eq!((found.clocks, found.unreadable), (2, 2));
+    let oldest = found.oldest.unwrap();
+    assert_eq!(
+        (oldest.ticket, oldest.clock, oldest.due_at),
+        (forgotten, ClockKind::Dispatch, Some(arrival_due_at))
+    );
+    assert_eq!(found.oldest_unreadable.unwrap().ticket, unread);
+    assert_eq!(unurged(history.now() + 2 * GRACE).clocks, 4, "after the grace the late entry counts as well");
+}
+
+#[tokio::test]
 async fn r60_overdue_limits_and_their_notices_are_listed_until_the_debt_is_paid() {
     let mut history = History::office(77).await;
     let late = history.register(call_from(1)).await;
@@ -346,6 +386,7 @@ async fn r60_overdue_limits_and_their_notices_are_listed_until_the_debt_is_paid(
     let notices = models.notices(None, &Page { after: None, limit: 3 }).unwrap();
     assert_eq!(notices.rows.len(), 3);
     assert!(notices.rows.is_sorted_by_key(|row| std::cmp::Reverse(row.position)));
+    assert_eq!(models.overdue_count().unwrap(), 4);
     let rest = models.notices(None, &Page { after: notices.next, limit: 3 }).unwrap();
     assert_eq!((rest.rows.len(), rest.next), (1, None));
     assert_eq!(rest.rows[0].ticket, late);

@@ -2,8 +2,8 @@
 
 use cuiban_event_log::RecordedCommit;
 use cuiban_projector::{
-    Incoming, MemoryDisk, Model, Notices, OpenClocks, Projection, RawRow, Store, StoreError, StorePlace,
-    Tickets, Timelines,
+    Incoming, MemoryDisk, Model, Notices, OpenClocks, OpenClocksByDue, Projection, RawRow, Store, StoreError,
+    StorePlace, Tickets, Timelines,
 };
 
 use super::Evidence;
@@ -34,7 +34,7 @@ fn compared(evidence: &Evidence<'_>, incoming: &[Incoming]) -> Result<Vec<String
         differing(&Tickets, &offices, incoming)?,
         differing(&Timelines, &offices, incoming)?,
         differing(&Notices, &offices, incoming)?,
-        differing(&OpenClocks, &offices, incoming)?,
+        differing(&OpenClocksByDue, &offices, incoming)?,
         differing(&OpenClocks, &watchdogs, &watched(incoming))?,
     ]
     .concat())
