@@ -11,6 +11,7 @@ use cuiban_event_log::{
     Batch, Cursor, EventLog, Filter, Following, LogError, Pattern, Position, RecordedCommit, StreamId, Token,
 };
 use cuiban_event_schema::Commit;
+use cuiban_vitals::Pulse;
 use tokio::sync::Notify;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -73,8 +74,9 @@ impl Directory {
         log: Arc<dyn EventLog>,
         retry_delay: Duration,
         look_every: Duration,
+        pulse: Pulse,
     ) -> Result<Self, LogError> {
-        let source = Source { log, retry_delay, look_every };
+        let source = Source { log, retry_delay, look_every, pulse };
         let (folded, following) = source.fold_what_is_stored().await?;
         let stop = CancellationToken::new();
         let following = source.keep_following(following, folded.clone());
@@ -127,6 +129,7 @@ struct Source {
     log: Arc<dyn EventLog>,
     retry_delay: Duration,
     look_every: Duration,
+    pulse: Pulse,
 }
 
 impl Source {
@@ -151,7 +154,9 @@ impl Source {
     /// start of the other.
     async fn keep_following(self, mut following: Following, folded: Arc<Folded>) {
         loop {
-            match following.next_batch(BATCH_COMMITS_MAX).await {
+            self.pulse.turn().await;
+            self.pulse.follows(folded.known().applied.raw(), true);
+            match self.pulse.idle(following.next_batch(BATCH_COMMITS_MAX)).await {
                 Some(Ok(batch)) => folded.take(&batch),
                 Some(Err(error)) => following = self.begin_again(error, following.cursor(), &folded).await,
                 None => return,

@@ -73,6 +73,23 @@ pub enum HandleError {
     Address(#[source] cuiban_event_log::InvalidToken),
 }
 
+impl HandleError {
+    /// Its one word, for figures.
+    pub(crate) fn as_str(&self) -> &'static str {
+        match self {
+            Self::Rejected(_) => "rejected",
+            Self::RevisionMismatch { .. } => "revision_mismatch",
+            Self::KeyReused => "key_reused",
+            Self::Contended { .. } => "contended",
+            Self::Unavailable(_) => "unavailable",
+            Self::Unknown(_) => "unknown",
+            Self::TooLarge(_) => "too_large",
+            Self::Unreadable { .. } => "unreadable",
+            Self::Address(_) => "address",
+        }
+    }
+}
+
 impl From<Rejection> for HandleError {
     fn from(rejection: Rejection) -> Self {
         Self::Rejected(Box::new(rejection))

@@ -24,6 +24,7 @@ pub struct CommandHandler<A> {
     directory: Directory,
     config: Config,
     cache: Cache<A>,
+    vitals: Vitals,
 }
 
 /// What became of a command.
@@ -35,6 +36,17 @@ pub enum Outcome {
     Replayed,
     /// There was nothing to record: its aim holds already.
     Unchanged,
+}
+
+impl Outcome {
+    /// Its one word, for figures.
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Recorded => "recorded",
+            Self::Replayed => "replayed",
+            Self::Unchanged => "unchanged",
+        }
+    }
 }
 
 /// An obeyed command.
@@ -62,7 +74,12 @@ impl<A: Aggregate> CommandHandler<A> {
     /// A handler over this log.
     pub fn new(log: Arc<dyn EventLog>, clock: Arc<ClockGuard>, directory: Directory, config: Config) -> Self {
         let cache = Cache::new(config.cached_streams_max);
-        Self { log, clock, directory, config, cache }
+        Self { log, clock, directory, config, cache, vitals: Vitals::default() }
+    }
+
+    /// The same, counting in these vitals.
+    pub(crate) fn with_vitals(self, vitals: Vitals) -> Self {
+        Self { vitals, ..self }
     }
 
     /// Counted up each time that the log turned out to be another one.
@@ -110,6 +127,17 @@ impl<A: Aggregate> CommandHandler<A> {
 
     /// As [`Self::handle`], for a decision that also looks at another ticket.
     pub(crate) async fn handle_related(
+        &self,
+        id: &str,
+        command: &A::Command,
+        meta: &CommandMeta,
+        related: Option<&Ticket>,
+    ) -> Result<Handled<A>, HandleError> {
+        let counted = Counted { vitals: &self.vitals, aggregate: A::KIND, outcome: "cut_off" };
+        counted.count(self.handle_uncounted(id, command, meta, related).await)
+    }
+
+    async fn handle_uncounted(
         &self,
         id: &str,
         command: &A::Command,
@@ -303,7 +331,12 @@ impl<A: Aggregate> CommandHandler<A> {
                 let events = loaded.apply(commit, &stored.into());
                 Ok(Ok(handled(loaded, Outcome::Recorded, position, loaded.revision, events)))
             }
-            Err(AppendError::Conflict { .. }) => Ok(Err(Again::Reread(None))),
+            Err(AppendError::Conflict { .. }) => {
+                if let Some(metrics) = self.vitals.metrics() {
+                    metrics.conflict(A::KIND);
+                }
+                Ok(Err(Again::Reread(None)))
+            }
             Err(AppendError::Unknown { source, .. }) => Ok(Err(Again::Reread(Some(source)))),
             Err(error) => Err(error.into()),
         }
@@ -344,6 +377,34 @@ impl<A: Aggregate> CommandHandler<A> {
         let read = tail.len();
         tail.into_iter().for_each(|stored| loaded.fold(stream, stored));
         Ok(read)
+    }
+}
+
+/// Counts how a command ended; one whose caller did not wait for its end as cut off.
+struct Counted<'a> {
+    vitals: &'a Vitals,
+    aggregate: &'static str,
+    outcome: &'static str,
+}
+
+impl Counted<'_> {
+    fn count<A: Aggregate>(
+        mut self,
+        handled: Result<Handled<A>, HandleError>,
+    ) -> Result<Handled<A>, HandleError> {
+        self.outcome = match &handled {
+            Ok(handled) => handled.outcome.as_str(),
+            Err(error) => error.as_str(),
+        };
+        handled
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        if let Some(metrics) = self.vitals.metrics() {
+            metrics.command(self.aggregate, self.outcome);
+        }
     }
 }
 

@@ -35,6 +35,7 @@ pub struct Handlers {
     ids: Arc<dyn IdSource>,
     process: Actor,
     answer_max: Duration,
+    vitals: Vitals,
 }
 
 /// Where a step over an unreadable commit is recorded.
@@ -69,9 +70,9 @@ impl Handlers {
         let clock: Arc<dyn Clock> = Arc::new(GuardedClock(guard.clone()));
         let parts = || (log.clone(), guard.clone(), directory.clone(), config.clone());
         fn handler<A: cuiban_domain::Aggregate>(
-            (log, clock, directory, config): (Arc<dyn EventLog>, Arc<ClockGuard>, Directory, Config),
+            (log, clock, directory, config, vitals): Parts,
         ) -> CommandHandler<A> {
-            CommandHandler::new(log, clock, directory, config)
+            CommandHandler::new(log, clock, directory, config).with_vitals(vitals)
         }
         Ok(Self {
             tickets: handler(parts()),
@@ -86,6 +87,7 @@ impl Handlers {
             ids,
             process,
             answer_max: Duration::from_millis(config.answer_ms_max),
+            vitals,
         })
     }
 

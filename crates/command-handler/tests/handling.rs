@@ -498,6 +498,7 @@ async fn on_a_clock_that_lags_and_is_believed_time_stands_still_within_a_stream_
     assert_eq!(last.envelope.happened.recorded_at, called_at);
 }
 
+<<<<<<< HEAD
 impl Office {
     /// Bytes that no build reads, behind what the stream has.
     fn spoil(&self, kind: &str, id: &str) -> UnreadableAt {
@@ -729,4 +730,48 @@ async fn a_cached_stream_is_read_anew_when_what_follows_does_not_follow_on_it() 
     office.others.ticket(ticket, &cancel, &office.meta()).await.unwrap();
     let state = office.handlers.ticket_now(ticket).await.unwrap();
     assert_eq!((state.responded_at, state.handler), (None, Some(staff("T1"))));
+=======
+#[tokio::test]
+async fn every_command_is_counted_by_how_it_ended_and_every_notice_by_how_late_it_was() {
+    let office = Office::open().await;
+    let vitals = cuiban_vitals::Vitals::new(cuiban_vitals::Role::Gateway, "g-1", "0");
+    let (ids, actor) = (Arc::new(SeededIds::new(9)), Actor::new("test").unwrap());
+    let config = Config { answer_ms_max: 50, ..Config::default() };
+    let counting = Handlers::start_with_vitals(
+        office.log.clone(),
+        office.clock.clone(),
+        ids,
+        actor,
+        config,
+        vitals.clone(),
+    );
+    let counting = counting.await.unwrap();
+    let ticket = office.call().await;
+    office.fail_with([Fault::FalseConflict]);
+    let meta = office.meta();
+    counting.ticket(ticket, &respond(), &meta).await.unwrap();
+    counting.ticket(ticket, &respond(), &meta).await.unwrap();
+    counting.ticket(ticket, &respond(), &office.meta()).await.unwrap_err();
+    office.clock.advance_by(Duration::from_secs(36_000));
+    office.fail_with([Fault::Away, Fault::Silence]);
+    for _ in 0..3 {
+        let known = counting.known_ticket(ticket).await.unwrap();
+        let clock = known.clocks.iter().find(|clock| clock.kind == ClockKind::Dispatch).unwrap();
+        let urge = IssueExpediteNotice { notice: clock.next_notice() }.into();
+        let _ = counting.ticket(ticket, &urge, &office.meta()).await;
+    }
+    let figures = vitals.render();
+    for line in [
+        "cuiban_commands_total{aggregate=\"ticket\",outcome=\"recorded\"} 2",
+        "cuiban_commands_total{aggregate=\"ticket\",outcome=\"replayed\"} 1",
+        "cuiban_commands_total{aggregate=\"ticket\",outcome=\"rejected\"} 1",
+        "cuiban_commands_total{aggregate=\"ticket\",outcome=\"unavailable\"} 1",
+        "cuiban_commands_total{aggregate=\"ticket\",outcome=\"cut_off\"} 1",
+        "cuiban_conflicts_total{aggregate=\"ticket\"} 1",
+        "cuiban_notice_delay_seconds_count 1",
+        "cuiban_loop_silent{loop=\"directory.following\"} 0",
+    ] {
+        assert!(figures.contains(line), "{line}\n{figures}");
+    }
+>>>>>>> 68f9f0a (command-handler: commands by outcome, conflicts, delays of notices, the directory's pulse)
 }
