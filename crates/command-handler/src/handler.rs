@@ -6,12 +6,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use cuiban_domain::ids::BranchId;
 use cuiban_domain::step_over::StepOverEvent;
-use cuiban_domain::ticket::Ticket;
+use cuiban_domain::ticket::{Ticket, TicketEvent};
 use cuiban_domain::{Aggregate, Context, Event, Happened, Instant, Rejection};
 use cuiban_event_log::{
     Append, AppendError, Appended, Consistency, EventLog, Position, RecordedCommit, Route, StreamId, Token,
 };
 use cuiban_event_schema::{Commit, Envelope};
+use cuiban_vitals::Vitals;
 
 use crate::cache::Cache;
 use crate::loaded::Loaded;
@@ -327,6 +328,7 @@ impl<A: Aggregate> CommandHandler<A> {
         let (payload, route) = (append.payload.clone(), append.route.clone());
         match self.log.append(append).await {
             Ok(Appended { position, version }) => {
+                self.note_delays(&commit);
                 let stored = RecordedCommit { position, stream: stream.clone(), version, route, payload };
                 let events = loaded.apply(commit, &stored.into());
                 Ok(Ok(handled(loaded, Outcome::Recorded, position, loaded.revision, events)))
@@ -339,6 +341,17 @@ impl<A: Aggregate> CommandHandler<A> {
             }
             Err(AppendError::Unknown { source, .. }) => Ok(Err(Again::Reread(Some(source)))),
             Err(error) => Err(error.into()),
+        }
+    }
+
+    /// How long after their due instants the notices of a commit were recorded.
+    fn note_delays(&self, commit: &Commit) {
+        let Some(metrics) = self.vitals.metrics() else { return };
+        for event in &commit.events {
+            if let Event::Ticket(TicketEvent::ExpediteNoticeIssued { due_at, .. }) = event {
+                let delay = commit.envelope.happened.recorded_at - *due_at;
+                metrics.notice_delay(delay.to_std().unwrap_or_default());
+            }
         }
     }
 

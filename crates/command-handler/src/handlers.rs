@@ -11,6 +11,7 @@ use cuiban_domain::organisation::{Branch, Company};
 use cuiban_domain::schedule::{Schedule, ScheduleCommand};
 use cuiban_domain::ticket::{DispatchTechnician, RegisterTicket, Registration, Stage, Ticket, TicketCommand};
 use cuiban_event_log::{EventLog, LogError, Position, StreamId};
+use cuiban_vitals::{SILENT_MAX, Vitals};
 
 use crate::clock_guard::GuardedClock;
 use crate::{
@@ -63,12 +64,26 @@ impl Handlers {
         process: Actor,
         config: Config,
     ) -> Result<Self, LogError> {
+        Self::start_with_vitals(log, clock, ids, process, config, Vitals::default()).await
+    }
+
+    /// As [`Self::start`], for a process whose vitals somebody reads; whoever has the handlers writes into them.
+    pub async fn start_with_vitals(
+        log: Arc<dyn EventLog>,
+        clock: Arc<dyn Clock>,
+        ids: Arc<dyn IdSource>,
+        process: Actor,
+        config: Config,
+        vitals: Vitals,
+    ) -> Result<Self, LogError> {
         let retry_delay = Duration::from_millis(config.directory_retry_delay_ms);
         let look_every = Duration::from_millis(config.log_looked_at_every_ms);
-        let directory = Directory::follow(log.clone(), retry_delay, look_every).await?;
+        let pulse = vitals.pulse("directory.following", SILENT_MAX);
+        let directory = Directory::follow(log.clone(), retry_delay, look_every, pulse).await?;
         let guard = Arc::new(ClockGuard::new(clock, log.clone(), &config));
         let clock: Arc<dyn Clock> = Arc::new(GuardedClock(guard.clone()));
-        let parts = || (log.clone(), guard.clone(), directory.clone(), config.clone());
+        type Parts = (Arc<dyn EventLog>, Arc<ClockGuard>, Directory, Config, Vitals);
+        let parts = || (log.clone(), guard.clone(), directory.clone(), config.clone(), vitals.clone());
         fn handler<A: cuiban_domain::Aggregate>(
             (log, clock, directory, config, vitals): Parts,
         ) -> CommandHandler<A> {
@@ -94,6 +109,11 @@ impl Handlers {
     /// Company and branches as decisions see them.
     pub fn directory(&self) -> &Directory {
         &self.directory
+    }
+
+    /// What this process says of itself.
+    pub fn vitals(&self) -> &Vitals {
+        &self.vitals
     }
 
     /// The clock of this process, as the guard judges it; it asks the log nothing.

@@ -498,7 +498,6 @@ async fn on_a_clock_that_lags_and_is_believed_time_stands_still_within_a_stream_
     assert_eq!(last.envelope.happened.recorded_at, called_at);
 }
 
-<<<<<<< HEAD
 impl Office {
     /// Bytes that no build reads, behind what the stream has.
     fn spoil(&self, kind: &str, id: &str) -> UnreadableAt {
@@ -730,7 +729,8 @@ async fn a_cached_stream_is_read_anew_when_what_follows_does_not_follow_on_it() 
     office.others.ticket(ticket, &cancel, &office.meta()).await.unwrap();
     let state = office.handlers.ticket_now(ticket).await.unwrap();
     assert_eq!((state.responded_at, state.handler), (None, Some(staff("T1"))));
-=======
+}
+
 #[tokio::test]
 async fn every_command_is_counted_by_how_it_ended_and_every_notice_by_how_late_it_was() {
     let office = Office::open().await;
@@ -773,5 +773,4 @@ async fn every_command_is_counted_by_how_it_ended_and_every_notice_by_how_late_i
     ] {
         assert!(figures.contains(line), "{line}\n{figures}");
     }
->>>>>>> 68f9f0a (command-handler: commands by outcome, conflicts, delays of notices, the directory's pulse)
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use cuiban_domain::Instant;
 use cuiban_domain::ids::{BranchId, ChannelId};
 use cuiban_projector::{Progress, ReadError};
+use cuiban_vitals::SILENT_MAX;
 use serde::Serialize;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -96,7 +97,10 @@ impl ChannelLoop {
 
     /// Runs until `stop`; pushes that are under way then have the grace of the configuration.
     pub(crate) async fn run(mut self, stop: CancellationToken) {
+        let name = format!("notifier.channel.{}", self.courier.outlet.channel.id());
+        let pulse = self.courier.handlers.vitals().pulse(&name, SILENT_MAX);
         loop {
+            pulse.turn().await;
             let wakes_at = self.turn();
             let clock = self.courier.handlers.clock().clone();
             tokio::select! {
@@ -105,6 +109,7 @@ impl ChannelLoop {
                 Some(returned) = self.under_way.join_next() => self.take_back(returned),
                 changed = self.progress.changed() => if changed.is_err() { break },
                 () = async { clock.sleep_until(wakes_at.unwrap_or_default()).await }, if wakes_at.is_some() => {}
+                () = pulse.due() => {}
             }
         }
         let grace = Duration::from_millis(self.courier.config.stop_grace_ms);

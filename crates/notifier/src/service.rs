@@ -10,6 +10,7 @@ use cuiban_domain::ticket::Ticket;
 use cuiban_domain::{Aggregate, Class};
 use cuiban_event_log::{EventLog, Filter, InvalidToken, Pattern, Position, Token};
 use cuiban_projector::{Model, Progress, ReadError, Runner, Store, StoreError, StorePlace};
+use cuiban_vitals::SILENT_MAX;
 use serde::Serialize;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -82,7 +83,8 @@ impl Notifier {
         let fold = OutboxFold { channels: outlets.iter().map(addressed).collect() };
         let (store, model) = open(&place.into(), fold, &config).await?;
         let projector = cuiban_projector::Config { store: config.store.clone(), ..Default::default() };
-        let runner = Runner::start(log, filter, &store, model.clone(), projector);
+        let pulse = handlers.vitals().pulse("notifier.outbox", SILENT_MAX);
+        let runner = Runner::start_with_pulse(log, filter, &store, model.clone(), projector, pulse);
         let outbox = Outbox::new(model, runner.progress());
         let (stop, config) = (CancellationToken::new(), Arc::new(config));
         let (mut loops, mut channels) = (JoinSet::new(), Vec::new());

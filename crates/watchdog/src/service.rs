@@ -13,6 +13,7 @@ use cuiban_event_log::{Batch, Cursor, EventLog, Filter, Following, LogError, Pat
 use cuiban_projector::{
     Incoming, Key, MemoryDisk, Model, OpenClock, OpenClocks, ParkedEntry, StoreError, StorePlace,
 };
+use cuiban_vitals::{Reading, SILENT_MAX};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -155,7 +156,9 @@ async fn expedite_from(parts: &Parts, saving: &mut Expendable<OpenClocks>) -> Re
     parts.told.send_modify(|status| status.caught_up = false);
     let mut following = parts.follow(footing).await?;
     let mut caught_up = false;
+    let (pulse, mut reached) = (parts.handlers.vitals().pulse("watchdog.expediting", SILENT_MAX), footing.position);
     loop {
+        pulse.turn().await;
         let mut turn = Turn::default();
         if caught_up {
             turn = take_turn(parts, &mut expediting).await;
@@ -164,6 +167,7 @@ async fn expedite_from(parts: &Parts, saving: &mut Expendable<OpenClocks>) -> Re
             saving.begin();
         }
         tell(parts, &expediting, saving, caught_up);
+        pulse.follows(reached.raw(), caught_up);
         let next_due = expediting.index().next_due().filter(|_| caught_up && !turn.notices_wait);
         let wakes_at = next_due.map(|due_at| due_at + JUST_AFTER);
         let has_room = saving.has_room(parts.config.batch_commits_max);
@@ -177,12 +181,14 @@ async fn expedite_from(parts: &Parts, saving: &mut Expendable<OpenClocks>) -> Re
                 caught_up = batch.caught_up;
                 saving.push_from(following.log(), batch.foreign);
                 for recorded in batch.commits {
+                    reached = recorded.position;
                     absorb(parts, &mut expediting, saving, Incoming::decode(recorded)).await;
                 }
             }
             () = sleep_until(guard, wakes_at), if wakes_at.is_some() => {}
             () = std::future::ready(()), if turn.more_to_do => {}
             () = tokio::time::sleep(parts.config.retry_delay()), if turn.something_waits => {}
+            () = pulse.due() => {}
         }
     }
 }
@@ -307,6 +313,7 @@ fn tell(parts: &Parts, expediting: &Expediting, saving: &Expendable<OpenClocks>,
         status.put_aside = expediting.aside().len();
     });
     parts.tell_unkept(saving.lost());
+    parts.handlers.vitals().set(Reading::OpenClocks, expediting.index().len() as f64);
 }
 
 /// The succession's loop: one commit after the other, each drawn from before the cursor passes it.
@@ -333,10 +340,12 @@ async fn succeed_from(parts: &Parts, succession: &mut Succession) -> Result<(), 
     let footing = succession.footing()?;
     let mut drawn_up_to = footing.position;
     let mut following = parts.follow(footing).await?;
-    while let Some(batch) = next_or_stop(parts, &mut following).await {
+    let pulse = parts.handlers.vitals().pulse("watchdog.succession", SILENT_MAX);
+    while let Some(batch) = pulse.idle(next_or_stop(parts, &mut following)).await {
         let batch = batch?;
         succession.push_from(following.log(), batch.foreign);
         for recorded in batch.commits {
+            pulse.turn().await;
             if recorded.position <= drawn_up_to {
                 // Redelivered: acting on it now would use a later state.
                 continue;
@@ -356,6 +365,7 @@ async fn succeed_from(parts: &Parts, succession: &mut Succession) -> Result<(), 
             succession.absorb(incoming)?;
         }
         succession.save().await?;
+        pulse.follows(drawn_up_to.raw(), true);
     }
     Ok(())
 }
