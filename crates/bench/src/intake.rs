@@ -8,7 +8,7 @@ use std::time::Duration;
 use cuiban_domain::ids::TicketId;
 use cuiban_domain::ticket::TicketCommand;
 use cuiban_event_log::Filter;
-use cuiban_gateway::{Gateway, Mounts};
+use cuiban_gateway::{Gateway, Health, Looked, Mounts};
 use cuiban_projector::Projector;
 use cuiban_watchdog::Watchdog;
 use serde::Deserialize;
@@ -62,7 +62,11 @@ impl House {
         let watched = folder.path().join("watchdog");
         let watchdog = Watchdog::start(handlers.clone(), log.clone(), &watched, Default::default());
         let config = cuiban_gateway::Config::default();
-        let gateway = Gateway { handlers, models: Some(projector.models()), log, config };
+        let (models, roll, stores) = (Some(projector.models()), None, Vec::new());
+        let looked =
+            Looked { handlers: handlers.clone(), log: log.clone(), models: models.clone(), roll, stores };
+        let health = Health::new(looked, &config);
+        let gateway = Gateway { handlers, models, log, config, health };
         let router = cuiban_gateway::router(gateway, Mounts::ALL)?;
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;

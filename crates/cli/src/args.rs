@@ -83,7 +83,8 @@ pub(crate) struct Serve {
     /// Where read models are kept.
     #[arg(long, env = "CUIBAN_DATA", value_name = "DIR")]
     pub data: PathBuf,
-    /// Where HTTP is served (gateway and projector).
+    /// Where HTTP is served; 127.0.0.1 and the role's own port (8080 gateway, 8081 projector, 8082 watchdog, 8083 notifier)
+    /// if nobody says.
     #[arg(long, env = "CUIBAN_LISTEN", value_name = "ADDR")]
     pub listen: Option<SocketAddr>,
     /// Only this branch (projector).
@@ -328,6 +329,9 @@ pub(crate) enum ClockWhat {
 pub(crate) struct Doctor {
     #[command(flatten)]
     pub place: LogPlace,
+    /// The running system, where its log is in a data folder; the settings' `listen`, if nobody says.
+    #[arg(long, env = "CUIBAN_URL", value_name = "URL")]
+    pub to: Option<String>,
     /// Print JSON.
     #[arg(long)]
     pub json: bool,

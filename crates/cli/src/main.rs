@@ -7,6 +7,7 @@
 //! This room has no logic of the trade: it reads, wires, prints.
 
 mod args;
+mod beats;
 mod command;
 mod exit;
 mod output;

@@ -53,6 +53,17 @@ impl DataDir {
     pub(crate) fn outbox(&self) -> PathBuf {
         self.0.join("outbox")
     }
+
+    /// What is kept where, for figures.
+    pub(crate) fn stores(&self) -> Vec<(&'static str, PathBuf)> {
+        vec![
+            ("log", self.log_file()),
+            ("log_wal", self.0.join("log.sqlite-wal")),
+            ("models", self.models()),
+            ("watchdog", self.watchdog()),
+            ("outbox", self.outbox()),
+        ]
+    }
 }
 
 /// Where a log is, once arguments and settings are weighed.
@@ -129,8 +140,8 @@ pub(crate) async fn last_recorded_at(log: &dyn EventLog) -> Result<Option<DateTi
     let mut subscription = log.subscribe(Filter::everything(), position).await?;
     while position < head {
         let Some(recorded) = subscription.next().await.transpose()? else { break };
-        position = recorded.position;
-        let commit = cuiban_event_schema::decode(&recorded.payload).ok();
+        position = recorded.position();
+        let commit = cuiban_event_schema::decode(recorded.payload()).ok();
         last = commit.map(|commit| commit.envelope.happened.recorded_at).or(last);
     }
     Ok(last)

@@ -84,7 +84,13 @@ impl HandleError {
             Self::Unavailable(_) => "unavailable",
             Self::Unknown(_) => "unknown",
             Self::TooLarge(_) => "too_large",
-            Self::Unreadable { .. } => "unreadable",
+            Self::Unreadable(_) => "unreadable",
+            Self::ClockToBeConfirmed(_) => "clock_to_be_confirmed",
+            Self::NotReadBack(_) => "not_read_back",
+            Self::NothingToStepOver
+            | Self::StepsOverAnother { .. }
+            | Self::StepsOverNewer { .. }
+            | Self::NextNumberMissing => "not_stepped_over",
             Self::Address(_) => "address",
         }
     }
@@ -100,7 +106,7 @@ impl From<LogError> for HandleError {
     fn from(error: LogError) -> Self {
         match error {
             error @ LogError::ClockToBeConfirmed { .. } => Self::ClockToBeConfirmed(error),
-            error @ (LogError::Unavailable { .. } | LogError::Damaged { .. }) => {
+            error @ (LogError::Unavailable { .. } | LogError::Damaged { .. } | LogError::Replaced { .. }) => {
                 Self::Unavailable(error.into())
             }
         }

@@ -1,6 +1,7 @@
 //! The log itself: the port's calls, each handed to the broker.
 
 use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};

@@ -22,6 +22,9 @@ pub struct Config {
     pub min_position_wait_ms: u64,
     /// How long `/readyz` waits for the log, in milliseconds.
     pub ready_wait_ms: u64,
+    /// How long a running clock may be past its due instant until it counts as not urged, in milliseconds: longer than
+    /// a late entry settles (5 s) and a clock may be off (1 s).
+    pub unurged_grace_ms: u64,
     /// What `Retry-After` says while the log is away, in seconds.
     pub retry_after_s: u64,
     /// How many rows a page has when nobody says otherwise.
@@ -50,6 +53,7 @@ impl Default for Config {
             directory_wait_ms: 2_000,
             min_position_wait_ms: 5_000,
             ready_wait_ms: 2_000,
+            unurged_grace_ms: 10_000,
             retry_after_s: 2,
             page_rows_default: 50,
             page_rows_max: 200,
@@ -83,6 +87,11 @@ impl Config {
 
     pub(crate) fn ready_wait(&self) -> Duration {
         Duration::from_millis(self.ready_wait_ms)
+    }
+
+    /// How long a running clock may be past its due instant until it counts as not urged.
+    pub fn unurged_grace(&self) -> Duration {
+        Duration::from_millis(self.unurged_grace_ms)
     }
 
     pub(crate) fn live_patience(&self) -> Duration {

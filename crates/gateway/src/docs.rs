@@ -10,14 +10,14 @@ use serde_json::Value;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::api::Description;
-use crate::{intake, live, office};
+use crate::{health, intake, live, office};
 
 /// The description of everything that can be mounted, as committed in `docs/openapi.json`.
 pub fn document() -> Value {
     let (_, commands) = intake::routes().into_parts();
     let (_, queries) = office::routes().into_parts();
     let (_, streams) = live::routes().into_parts();
-    let (_, health) = office::health().into_parts();
+    let (_, health) = health::described().into_parts();
     commands.merge(queries).merge(streams).merge(health).into_document()
 }
 

@@ -12,6 +12,7 @@ use tokio::sync::Semaphore;
 
 use crate::config::{Config, InvalidConfig};
 use crate::door::Door;
+use crate::health::Health;
 
 /// Shared by every handler of one server.
 pub(crate) struct Front {
@@ -20,13 +21,14 @@ pub(crate) struct Front {
     pub(crate) config: Config,
     pub(crate) door: Door,
     pub(crate) models: Option<ReadModels>,
+    pub(crate) health: Health,
 }
 
 impl Front {
     pub(crate) fn new(gateway: crate::Gateway) -> Result<Self, InvalidConfig> {
-        let crate::Gateway { handlers, models, log, config } = gateway;
+        let crate::Gateway { handlers, models, log, config, health } = gateway;
         let door = Door::new(&config)?;
-        Ok(Self { handlers, log, config, door, models })
+        Ok(Self { handlers, log, config, door, models, health })
     }
 
     /// Now, by the clock of all decisions.

@@ -8,6 +8,7 @@ use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
+use axum::routing::get;
 use axum::{Extension, Router};
 use cuiban_command_handler::Handlers;
 use cuiban_event_log::EventLog;
@@ -19,8 +20,9 @@ use tower_http::catch_panic::CatchPanicLayer;
 use crate::api::Description;
 use crate::config::{Config, InvalidConfig};
 use crate::front::{Front, Office};
+use crate::health::Health;
 use crate::refusal::{Refusal, RetryAfter};
-use crate::{console, docs, door, intake, live, office};
+use crate::{console, docs, door, health, intake, live, office};
 
 /// The parts of which a gateway is made.
 pub struct Gateway {
@@ -32,6 +34,8 @@ pub struct Gateway {
     pub log: Arc<dyn EventLog>,
     /// Limits and tokens.
     pub config: Config,
+    /// How the process stands.
+    pub health: Health,
 }
 
 /// Which rooms are open.
@@ -48,6 +52,8 @@ impl Mounts {
     pub const GATEWAY: Self = Self { intake: true, office: false };
     /// The projector role: queries, pages, live updates.
     pub const PROJECTOR: Self = Self { intake: false, office: true };
+    /// The watchdog and notifier roles: how they stand, and no more.
+    pub const NOTHING: Self = Self { intake: false, office: false };
     /// Everything in one process.
     pub const ALL: Self = Self { intake: true, office: true };
 }
@@ -75,8 +81,9 @@ pub fn router(gateway: Gateway, mounts: Mounts) -> Result<Router, InvalidConfig>
     if mounts.intake || mounts.office {
         guarded = guarded.route_layer(middleware::from_fn_with_state(front.clone(), door::admit));
     }
-    let (health, health_described) = office::health().into_parts();
-    let open = health.with_state(front.clone()).merge(docs::routes(described.merge(health_described)));
+    let (probes, health_described) = health::described().into_parts();
+    let probes = probes.route("/metrics", get(health::figures));
+    let open = probes.with_state(front.clone()).merge(docs::routes(described.merge(health_described)));
     Ok(surround(guarded.merge(open).merge(console::assets()), front, retry_after))
 }
 

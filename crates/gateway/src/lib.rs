@@ -9,6 +9,7 @@
 //!            └── live ─────┘  what happens, as it happens (server-sent events)
 //! ```
 //!
+//! - [`health`](mod@health) says how the process stands, and whether somebody watches: probes, figures, warnings.
 //! - [`status`](mod@status) chooses every status code, [`texts`](mod@texts) words every refusal.
 //! - [`api`](mod@api) registers a route and describes it (OpenAPI) in one line.
 //!
@@ -26,6 +27,7 @@ mod front;
 pub mod fuzzing;
 mod gateway;
 mod headers;
+mod health;
 mod intake;
 mod live;
 mod office;
@@ -36,3 +38,4 @@ mod texts;
 pub use config::{Config, InvalidConfig, Tokens};
 pub use docs::document;
 pub use gateway::{Gateway, Mounts, router, serve};
+pub use health::{Health, Looked, words};

@@ -74,8 +74,10 @@ pub(crate) enum Refusal {
     ModelsBehind { position: u64 },
     /// Too many live streams are open.
     TooManyListeners,
-    /// `/readyz` says no.
+    /// The read models cannot answer now.
     NotReady { reason: &'static str },
+    /// `/readyz` says no.
+    Stopped { problems: Vec<cuiban_vitals::Problem>, warnings: Vec<cuiban_vitals::Problem> },
 }
 
 impl From<Rejection> for Refusal {
@@ -139,6 +141,9 @@ impl Refusal {
             Self::BranchNotFound { branch } => serde_json::json!({ "branch": branch }),
             Self::StreamUnreadable { stream, position } => {
                 serde_json::json!({ "stream": stream, "position": position.to_string() })
+            }
+            Self::Stopped { problems, warnings } => {
+                serde_json::json!({ "problems": problems, "warnings": warnings })
             }
             Self::ModelsBehind { position } => serde_json::json!({ "position": position.to_string() }),
             _ => Value::Null,

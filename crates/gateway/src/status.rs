@@ -78,7 +78,8 @@ pub(crate) fn of(refusal: &Refusal) -> StatusCode {
         | Refusal::StreamUnreadable { .. }
         | Refusal::Contended
         | Refusal::ModelsBehind { .. }
-        | Refusal::NotReady { .. } => StatusCode::SERVICE_UNAVAILABLE,
+        | Refusal::NotReady { .. }
+        | Refusal::Stopped { .. } => StatusCode::SERVICE_UNAVAILABLE,
         Refusal::TooManyListeners => StatusCode::TOO_MANY_REQUESTS,
         Refusal::CommitTooLarge | Refusal::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
         Refusal::Internal => StatusCode::INTERNAL_SERVER_ERROR,

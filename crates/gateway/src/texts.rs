@@ -72,7 +72,7 @@ fn words(refusal: &Refusal) -> (&'static str, &'static str) {
         Refusal::ForeignHost => ("foreign_host", "不接受此主机名 / not reached by this name"),
         Refusal::ModelsBehind { .. } => ("models_behind", "查询尚未跟上 / the read models are behind"),
         Refusal::TooManyListeners => ("too_many_listeners", "实时连接过多 / too many live streams"),
-        Refusal::NotReady { .. } => ("not_ready", "尚未就绪 / not ready"),
+        Refusal::NotReady { .. } | Refusal::Stopped { .. } => ("not_ready", "尚未就绪 / not ready"),
     }
 }
 
@@ -152,6 +152,10 @@ fn refusal_detail(refusal: &Refusal) -> String {
             format!("the read models are at {position}: wait a moment and ask again"),
         ),
         Refusal::TooManyListeners => fixed("请关闭不用的页面后重试 / close pages that nobody looks at"),
+        // In both languages already; the rest stands in `problems`.
+        Refusal::Stopped { problems, .. } => {
+            problems.first().map(|problem| problem.detail.clone()).unwrap_or_default()
+        }
         Refusal::NotReady { reason } => both("请稍候".to_owned(), fixed(reason)),
     }
 }

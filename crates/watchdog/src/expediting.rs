@@ -323,7 +323,7 @@ impl Expediting {
 pub(crate) fn passes(error: &HandleError) -> bool {
     use HandleError as E;
     match error {
-        E::Unavailable(_) | E::Unknown(_) | E::Contended { .. } => true,
+        E::Unavailable(_) | E::Unknown(_) | E::Contended { .. } | E::ClockToBeConfirmed(_) => true,
         E::Rejected(_)
         | E::RevisionMismatch { .. }
         | E::KeyReused

@@ -156,7 +156,8 @@ async fn expedite_from(parts: &Parts, saving: &mut Expendable<OpenClocks>) -> Re
     parts.told.send_modify(|status| status.caught_up = false);
     let mut following = parts.follow(footing).await?;
     let mut caught_up = false;
-    let (pulse, mut reached) = (parts.handlers.vitals().pulse("watchdog.expediting", SILENT_MAX), footing.position);
+    let (pulse, mut reached) =
+        (parts.handlers.vitals().pulse("watchdog.expediting", SILENT_MAX), footing.position);
     loop {
         pulse.turn().await;
         let mut turn = Turn::default();

@@ -10,7 +10,7 @@ use cuiban_event_log_jetstream::{SettingsReport, SyncSetting};
 use cuiban_event_log_sqlite::CLOCK_AHEAD_MAX;
 use serde::Serialize;
 
-use super::runtime;
+use super::{roles_heard, runtime};
 use crate::args::Doctor;
 use crate::exit::{Failure, Outcome};
 use crate::output;
@@ -26,7 +26,7 @@ const NATS_VERSION_WANTED: (u32, u32) = (2, 12);
 
 /// One thing that was looked at.
 #[derive(Debug, Serialize)]
-struct Finding {
+pub(super) struct Finding {
     /// What was looked at.
     check: &'static str,
     verdict: Verdict,
@@ -45,15 +45,15 @@ enum Verdict {
 }
 
 impl Finding {
-    fn ok(check: &'static str, seen: impl Into<String>) -> Self {
+    pub(super) fn ok(check: &'static str, seen: impl Into<String>) -> Self {
         Self { check, verdict: Verdict::Ok, seen: seen.into(), advice: String::new() }
     }
 
-    fn attention(check: &'static str, seen: impl Into<String>, advice: impl Into<String>) -> Self {
+    pub(super) fn attention(check: &'static str, seen: impl Into<String>, advice: impl Into<String>) -> Self {
         Self { check, verdict: Verdict::Attention, seen: seen.into(), advice: advice.into() }
     }
 
-    fn bad(check: &'static str, seen: impl Into<String>, advice: impl Into<String>) -> Self {
+    pub(super) fn bad(check: &'static str, seen: impl Into<String>, advice: impl Into<String>) -> Self {
         Self { check, verdict: Verdict::Bad, seen: seen.into(), advice: advice.into() }
     }
 }
@@ -76,9 +76,11 @@ async fn examine(args: &Doctor, settings: &Settings) -> Vec<Finding> {
     let data = DataDir::new(args.place.data.clone(), settings);
     let nats =
         args.place.nats.clone().or_else(|| settings.nats.clone().filter(|_| args.place.data.is_none()));
+    let mut client = None;
     let log = match &nats {
         Some(url) => match connect(url, settings).await {
             Ok(log) => {
+                client = Some(log.client());
                 findings.extend(broker(log.settings_report().await));
                 Some(log as std::sync::Arc<dyn EventLog>)
             }
@@ -108,6 +110,10 @@ async fn examine(args: &Doctor, settings: &Settings) -> Vec<Finding> {
         if nats.is_none() {
             findings.extend(clock_at_a_start(log.as_ref()).await);
         }
+        findings.extend(match client {
+            Some(client) => roles_heard::over_nats(log.as_ref(), client, settings).await,
+            None => roles_heard::over_http(log.as_ref(), args.to.as_deref(), settings).await,
+        });
     }
     findings.push(disk(data.path()));
     findings.push(read_models(&data));

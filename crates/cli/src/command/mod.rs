@@ -8,6 +8,7 @@ mod import;
 mod log;
 mod models;
 mod replay;
+mod roles_heard;
 mod serve;
 mod simulate;
 mod ticket;

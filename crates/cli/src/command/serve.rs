@@ -1,52 +1,80 @@
 //! `cuiban serve`: one role in a process of its own, on NATS.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use cuiban_command_handler::SystemClock;
 use cuiban_event_log::{Filter, Pattern, Token};
 use cuiban_gateway::Mounts;
+use cuiban_vitals::{self as vitals, Roll};
 
 use super::runtime;
 use crate::args::{Role, Serve};
 use crate::exit::{OrFailure, Outcome};
-use crate::roles::{Base, stop_signal};
+use crate::roles::{self, Base, Heart, Listen, stop_signal};
 use crate::settings::Settings;
 use crate::wiring::{DataDir, connect};
+
+/// How long a process that ends waits for its last heartbeat to go out.
+const LAST_WORD_MAX: Duration = Duration::from_secs(1);
 
 pub(crate) fn run(args: Serve, settings: Settings) -> Outcome {
     runtime()?.block_on(serve(args, settings))
 }
 
 async fn serve(args: Serve, settings: Settings) -> Outcome {
+    let role = args.role.into();
+    let listen = Listen::of(role, args.listen, &settings);
+    if matches!(role, vitals::Role::Gateway | vitals::Role::Projector) {
+        settings.gateway.check(listen.address).or_usage()?;
+    }
     let log = connect(&args.nats, &settings).await?;
     let client = log.client();
     let data = DataDir::new(Some(args.data), &settings);
     std::fs::create_dir_all(data.path())?;
-    let listen = args.listen.or(settings.listen).unwrap_or_else(default_listen);
-    let base = Base::start(log, Arc::new(SystemClock::new()), with_alerts(settings)).await?;
-    match args.role {
-        Role::Gateway => base.serve(listen, None, Mounts::GATEWAY, stop_signal()).await,
+    let listener = listen.bind().await?;
+    let clock = Arc::new(SystemClock::new());
+    let roll = matches!(role, vitals::Role::Projector).then(Roll::new);
+    let base = Base::start(log, clock, with_alerts(settings), (roles::vitals(role), roll)).await?;
+    let heart = Heart::begin(&base, Some(client.clone())).await?;
+    let served = match args.role {
+        Role::Gateway => base.serve(listener, &data, None, Mounts::GATEWAY, stop_signal()).await,
         Role::Projector => {
             let filter = branch_filter(args.branch.as_deref()).or_usage()?;
             let projector = base.projector(&data.models(), filter).await?;
-            let served = base.serve(listen, Some(projector.models()), Mounts::PROJECTOR, stop_signal()).await;
+            let (models, mounts) = (Some(projector.models()), Mounts::PROJECTOR);
+            let served = base.serve(listener, &data, models, mounts, stop_signal()).await;
             projector.stop().await;
             served
         }
         Role::Watchdog => {
             let watchdog = base.watchdog(&data.watchdog());
             eprintln!("cuiban: watching");
-            stop_signal().await;
+            let served = base.serve_beside(listener, &data).await;
             watchdog.stop().await;
-            Ok(())
+            served
         }
         Role::Notifier => {
-            let notifier = base.notifier(&data.outbox(), Some(client)).await?;
+            let notifier = base.notifier(&data.outbox(), Some(client.clone())).await?;
             eprintln!("cuiban: notifying");
-            stop_signal().await;
+            let served = base.serve_beside(listener, &data).await;
             notifier.stop().await;
-            Ok(())
+            served
+        }
+    };
+    heart.stop().await;
+    // The last word is still on its way; a broker that is away does not hear it.
+    let _ = tokio::time::timeout(LAST_WORD_MAX, client.flush()).await;
+    served
+}
+
+impl From<Role> for vitals::Role {
+    fn from(role: Role) -> Self {
+        match role {
+            Role::Gateway => Self::Gateway,
+            Role::Projector => Self::Projector,
+            Role::Watchdog => Self::Watchdog,
+            Role::Notifier => Self::Notifier,
         }
     }
 }
@@ -55,10 +83,6 @@ async fn serve(args: Serve, settings: Settings) -> Outcome {
 pub(crate) fn with_alerts(mut settings: Settings) -> Settings {
     settings.notifier.nats.get_or_insert_default();
     settings
-}
-
-pub(crate) fn default_listen() -> SocketAddr {
-    SocketAddr::from(([127, 0, 0, 1], 8080))
 }
 
 /// One branch's own commits, the company's, and every transfer; everything, if no branch is named.

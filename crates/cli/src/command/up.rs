@@ -8,13 +8,14 @@ use cuiban_domain::ticket::TicketEvent;
 use cuiban_event_log::{EventLog, Filter, Position};
 use cuiban_gateway::Mounts;
 use cuiban_simulation::demo::{Demo, demo_begins_at};
+use cuiban_vitals::{Role, Roll};
 
 use super::runtime;
-use super::serve::{default_listen, with_alerts};
+use super::serve::with_alerts;
 use crate::args::Up;
-use crate::exit::{Failure, Outcome};
+use crate::exit::{Failure, OrFailure, Outcome};
 use crate::output;
-use crate::roles::{Base, stop_signal};
+use crate::roles::{self, Base, Heart, Listen, stop_signal};
 use crate::settings::Settings;
 use crate::wiring::{DataDir, connect, embedded_to_decide_by};
 
@@ -28,6 +29,8 @@ pub(crate) fn run(args: Up, settings: Settings) -> Outcome {
 }
 
 async fn up(args: Up, mut settings: Settings) -> Outcome {
+    let listen = Listen::of(Role::All, args.listen, &settings);
+    settings.gateway.check(listen.address).or_usage()?;
     let kept_nowhere = args.demo.then(tempfile::tempdir).transpose()?;
     let data = match &kept_nowhere {
         Some(dir) => DataDir::new(Some(dir.path().to_owned()), &settings),
@@ -46,24 +49,32 @@ async fn up(args: Up, mut settings: Settings) -> Outcome {
     };
     let clock: Arc<dyn Clock> = if args.demo {
         settings.command_handler.clock_ahead_max_ms = None;
-        let begins_at = demo_begins_at(SystemClock::new().now())?;
-        Arc::new(ScaledClock::new(begins_at, args.speed.unwrap_or(DEMO_SPEED)))
+        let (begins_at, speed) =
+            (demo_begins_at(SystemClock::new().now())?, args.speed.unwrap_or(DEMO_SPEED));
+        // What takes a moment takes many times as long by this clock.
+        let grace_ms = &mut settings.gateway.unurged_grace_ms;
+        *grace_ms = grace_ms.saturating_mul(speed.into());
+        Arc::new(ScaledClock::new(begins_at, speed))
     } else {
         Arc::new(SystemClock::new())
     };
-    let listen = args.listen.or(settings.listen).unwrap_or_else(default_listen);
-    let base = Base::start(log, clock, settings).await?;
+    let listener = listen.bind().await?;
+    let own = (roles::vitals(Role::All), Some(Roll::new()));
+    let base = Base::start(log, clock, settings, own).await?;
+    let heart = Heart::begin(&base, client.clone()).await?;
     let projector = base.projector(&data.models(), Filter::everything()).await?;
     let watchdog = base.watchdog(&data.watchdog());
     let notifier = base.notifier(&data.outbox(), client).await?;
     let demo = if args.demo { Some(start_demo(&base).await?) } else { None };
-    let served = base.serve(listen, Some(projector.models()), Mounts::ALL, stop_signal()).await;
+    let (models, mounts) = (Some(projector.models()), Mounts::ALL);
+    let served = base.serve(listener, &data, models, mounts, stop_signal()).await;
     for task in demo.into_iter().flatten() {
         task.abort();
     }
     watchdog.stop().await;
     notifier.stop().await;
     projector.stop().await;
+    heart.stop().await;
     served
 }
 

@@ -18,6 +18,7 @@ use cuiban_projector::{
 use serde::Deserialize;
 
 use super::ahead::Ahead;
+use super::alarms::{self, Alarm};
 use super::page::{Page, Refused};
 use super::shown;
 use super::words::{self, Words};
@@ -43,6 +44,7 @@ pub(super) struct OverviewQuery {
 pub(super) struct Overview {
     branches: Vec<Tab>,
     branch: Option<Shown>,
+    alarms: Vec<Alarm>,
 }
 
 /// One branch to choose.
@@ -178,7 +180,7 @@ pub(super) async fn page(
         Some(id) => Some(shown_branch(&office, &organisation, id).await?),
         None => None,
     };
-    Ok(Page(Overview { branches, branch }))
+    Ok(Page(Overview { branches, branch, alarms: alarms::now(&office).await }))
 }
 
 async fn shown_branch(office: &Office, organisation: &Organisation, id: BranchId) -> Result<Shown, Refused> {

@@ -9,6 +9,7 @@ use cuiban_domain::working_time::{Explanation, SkipReason, Step};
 use cuiban_projector::{ClockRow, ClockStanding, TicketRow, TimelineEntry, TimelineEvent};
 use serde_json::Value;
 
+use super::alarms::{self, Alarm};
 use super::page::{Page, Refused};
 use super::shown;
 use super::words::{self, Words};
@@ -36,6 +37,7 @@ pub(super) struct TicketPage {
     zone: &'static str,
     merged_into: Option<String>,
     duplicate_of: Option<String>,
+    alarms: Vec<Alarm>,
 }
 
 /// One line of what is known.
@@ -109,6 +111,7 @@ pub(super) async fn page(
     });
     let clocks = clocks.collect();
     Ok(Page(TicketPage {
+        alarms: alarms::now(&office).await,
         ticket: row.ticket.to_string(),
         number: row.number.to_string(),
         branch: row.branch.to_string(),

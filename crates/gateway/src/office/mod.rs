@@ -7,12 +7,9 @@ mod branches;
 mod calendar_preview;
 mod company;
 mod explain;
-mod health;
 mod notices;
 mod page;
 mod tickets;
-
-use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::middleware::Next;
@@ -20,11 +17,10 @@ use axum::response::{IntoResponse, Response};
 use cuiban_projector::{ReadError, ReadModels};
 
 use crate::api::Api;
-use crate::front::{Front, Office};
+use crate::front::Office;
 use crate::headers::{self, CUIBAN_MIN_POSITION, CUIBAN_POSITION, position_value};
 use crate::refusal::Refusal;
 
-pub(crate) use health::routes as health_routes;
 pub(crate) use tickets::TicketName;
 
 /// All queries.
@@ -35,11 +31,6 @@ pub(crate) fn routes() -> Api<Office> {
     let api = notices::routes(api);
     let api = company::routes(api);
     calendar_preview::routes(api)
-}
-
-/// Alive and ready; open to everybody.
-pub(crate) fn health() -> Api<Arc<Front>> {
-    health_routes()
 }
 
 impl Office {

@@ -10,8 +10,9 @@ use cuiban_command_handler::{Handlers, ManualClock, SeededIds};
 use cuiban_domain::Instant;
 use cuiban_domain::ids::Actor;
 use cuiban_event_log::{EventLog, Filter, MemoryLog};
-use cuiban_gateway::{Config, Gateway, Mounts, router};
+use cuiban_gateway::{Config, Gateway, Health, Looked, Mounts, router};
 use cuiban_projector::Projector;
+use cuiban_vitals::{Roll, SILENT_MAX, Vitals};
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
@@ -24,6 +25,7 @@ pub(crate) struct Desk {
     pub(crate) router: Router,
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) log: Arc<dyn EventLog>,
+    pub(crate) roll: Option<Roll>,
     _projector: Option<(Projector, tempfile::TempDir)>,
 }
 
@@ -83,24 +85,50 @@ impl Desk {
     }
 
     pub(crate) async fn over(log: Arc<dyn EventLog>, config: Config, mounts: Mounts) -> Self {
+        Self::heard(log, config, mounts, (Vitals::default(), None)).await
+    }
+
+    /// Everything, in a process whose vitals are read, and that hears heartbeats.
+    pub(crate) async fn listening(log: Arc<dyn EventLog>, vitals: Vitals) -> Self {
+        Self::heard(log, Config::default(), Mounts::ALL, (vitals, Some(Roll::new()))).await
+    }
+
+    async fn heard(
+        log: Arc<dyn EventLog>,
+        config: Config,
+        mounts: Mounts,
+        (vitals, roll): (Vitals, Option<Roll>),
+    ) -> Self {
         let clock = Arc::new(ManualClock::new(morning()));
         let ids = Arc::new(SeededIds::new(7));
         let process = Actor::new("gateway").unwrap();
         // The log's own time is the machine's.
         let handling = cuiban_command_handler::Config { clock_ahead_max_ms: None, ..Default::default() };
-        let handlers = Handlers::start(log.clone(), clock.clone(), ids, process, handling).await.unwrap();
+        let (own_clock, own_log) = (clock.clone(), log.clone());
+        let pulse = vitals.pulse("projector.following", SILENT_MAX);
+        let handlers = Handlers::start_with_vitals(own_log, own_clock, ids, process, handling, vitals);
+        let handlers = handlers.await.unwrap();
         let projector = if mounts.office {
             let dir = tempfile::tempdir().unwrap();
-            let started =
-                Projector::start(log.clone(), dir.path(), Filter::everything(), Default::default()).await;
-            Some((started.unwrap(), dir))
+            let (log, all) = (log.clone(), Filter::everything());
+            let started = Projector::start_with_pulse(log, dir.path(), all, Default::default(), pulse);
+            Some((started.await.unwrap(), dir))
         } else {
             None
         };
         let models = projector.as_ref().map(|(projector, _)| projector.models());
-        let gateway = Gateway { handlers: Arc::new(handlers), models, log: log.clone(), config };
+        let handlers = Arc::new(handlers);
+        let looked = Looked {
+            handlers: handlers.clone(),
+            log: log.clone(),
+            models: models.clone(),
+            roll: roll.clone(),
+            stores: Vec::new(),
+        };
+        let health = Health::new(looked, &config);
+        let gateway = Gateway { handlers, models, log: log.clone(), config, health };
         let router = router(gateway, mounts).unwrap();
-        Self { router, clock, log, _projector: projector }
+        Self { router, clock, log, roll, _projector: projector }
     }
 
     pub(crate) async fn send(&self, request: Request<Body>) -> Answer {

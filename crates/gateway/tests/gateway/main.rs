@@ -11,3 +11,4 @@ mod queries;
 mod refusals;
 mod retries;
 mod serving;
+mod watched;
