@@ -6,5 +6,5 @@ use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
     let Ok(mut reader) = ExportReader::new(data) else { return };
-    while let Ok(Some(_)) = reader.next_commit() {}
+    while let Ok(Some(_)) = reader.next_message() {}
 });

@@ -6,6 +6,8 @@ use std::process::{Command, Output, Stdio};
 
 use acceptance::{Client, Process, binary};
 use anyhow::{Context, Result, ensure};
+use cuiban_event_log_jetstream::test_server::NatsServer;
+use cuiban_event_log_jetstream::{ConnectError, JetStreamLog};
 use serde_json::{Value, json};
 
 /// The project's root.
@@ -217,5 +219,61 @@ fn the_doctor_says_what_to_do_where_there_is_nothing() -> Result<()> {
     let output = cuiban(&["doctor", "--data", dir.path().to_str().context("a path")?])?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     ensure!(output.status.code() == Some(1) && text.contains("cuiban up"), "{text}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_reads_on_nats_makes_no_log_and_passes_by_what_is_foreign() -> Result<()> {
+    let server = NatsServer::start().await;
+    let (url, dir) = (server.url(), tempfile::tempdir()?);
+    let path = |name: &str| dir.path().join(name).to_str().map(str::to_owned).context("a path");
+    for args in
+        [&["log", "verify"][..], &["log", "tail", "--no-follow"], &["log", "export", "-"], &["doctor"]]
+    {
+        let nothing = cuiban(&[args, &["--nats", &url]].concat())?;
+        let said = format!("{:?} {}", refusal(&nothing), String::from_utf8_lossy(&nothing.stdout));
+        ensure!(
+            nothing.status.code() == Some(1) && said.contains("there is no log here"),
+            "{args:?}: {said}"
+        );
+    }
+    let none = JetStreamLog::connect_for_reading(server.config()).await;
+    ensure!(matches!(none, Err(ConnectError::Missing { .. })), "{none:?}");
+
+    // A process writes a log, and a stranger into it.
+    let process =
+        Process::start(&["up", "--nats", &url, "--data", &path("up")?, "--listen", "127.0.0.1:0"]).await?;
+    Client::new(process.url())?.set_up(3600, 3600).await?;
+    ensure!(process.stop().await? == Some(0));
+    let stranger = JetStreamLog::connect_for_reading(server.config()).await?.client();
+    let stored = stranger.request("cuiban.log.ticket.bad!id.B0.case", "garbage".into()).await?;
+    ensure!(serde_json::from_slice::<Value>(&stored.payload)?["error"].is_null());
+
+    let verified = cuiban(&["log", "verify", "--nats", &url, "--json"])?;
+    let verified: Value = serde_json::from_str(stdout(&verified)?)?;
+    ensure!(verified["foreign"] == 1 && verified["faults"] == 0, "{verified}");
+    let tail = cuiban(&["log", "tail", "--no-follow", "--nats", &url])?;
+    ensure!(stdout(&tail)?.contains("\"ticket.bad!id.B0.case\") 67617262616765"), "{}", stdout(&tail)?);
+    let file = path("log.export")?;
+    stdout(&cuiban(&["log", "export", "--nats", &url, &file])?)?;
+    let verified: Value = serde_json::from_str(stdout(&cuiban(&["log", "verify", &file, "--json"])?)?)?;
+    ensure!(verified["foreign"] == 1 && verified["faults"] == 0, "{verified}");
+
+    let (code, said) = refusal(&cuiban(&["log", "import", "--data", &path("refused")?, &file])?);
+    ensure!(code == Some(2) && said.contains("--leave-out-foreign"), "{said}");
+    stdout(&cuiban(&["log", "import", "--leave-out-foreign", "--data", &path("two")?, &file])?)?;
+    let carried = cuiban(&["log", "verify", "--data", &path("two")?, "--json"])?;
+    let carried: Value = serde_json::from_str(stdout(&carried)?)?;
+    ensure!(carried["commits"] == verified["commits"] && carried["faults"] == 0, "{carried}");
+    Ok(())
+}
+
+#[test]
+fn a_doctor_without_an_answer_exits_with_3() -> Result<()> {
+    let settings = tempfile::NamedTempFile::new()?;
+    std::fs::write(settings.path(), "[jetstream]\nconnect_ms_max = 200\n")?;
+    let config = settings.path().to_str().context("a path")?;
+    let nobody = cuiban(&["--config", config, "doctor", "--nats", "nats://127.0.0.1:1"])?;
+    ensure!(refusal(&nobody).0 == Some(3), "{:?}", refusal(&nobody));
     Ok(())
 }

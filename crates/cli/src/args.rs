@@ -264,6 +264,9 @@ pub(crate) enum LogWhat {
         /// The file to read; `-` is stdin.
         #[arg(value_name = "FILE")]
         file: PathBuf,
+        /// Import the commits alone, where the file has messages among them that are none of cuiban's.
+        #[arg(long)]
+        leave_out_foreign: bool,
     },
     /// Print the commit in one message: `nats sub --translate 'cuiban log decode -' …`.
     Decode {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context, anyhow};
 use chrono::{DateTime, Utc};
 use cuiban_event_log::{EventLog, Filter, LogError, Position};
-use cuiban_event_log_jetstream::JetStreamLog;
+use cuiban_event_log_jetstream::{ConnectError, JetStreamLog};
 use cuiban_event_log_sqlite::SqliteLog;
 use serde_json::Value;
 
@@ -96,17 +96,28 @@ pub(crate) async fn open_log(
     access: Access,
 ) -> Result<Arc<dyn EventLog>, Failure> {
     match Place::of(place, &settings) {
-        Place::Nats(url) => connect(&url, &settings).await.map(|log| log as Arc<dyn EventLog>),
+        Place::Nats(url) => connect(&url, &settings, access).await.map(|log| log as Arc<dyn EventLog>),
         Place::Embedded(_) => embedded(&DataDir::new(place.data.clone(), &settings), &settings, access),
     }
 }
 
 /// The log on NATS JetStream.
-pub(crate) async fn connect(url: &str, settings: &Settings) -> Result<Arc<JetStreamLog>, Failure> {
+pub(crate) async fn connect(
+    url: &str,
+    settings: &Settings,
+    access: Access,
+) -> Result<Arc<JetStreamLog>, Failure> {
     let servers = url.split(',').map(str::to_owned).collect();
     let config = cuiban_event_log_jetstream::Config { servers, ..settings.jetstream.clone() };
-    let log = JetStreamLog::connect(config).await.with_context(|| format!("reach NATS at {url}"));
-    log.map(Arc::new).or_unreachable()
+    let log = match access {
+        Access::Read => JetStreamLog::connect_for_reading(config).await,
+        Access::Write => JetStreamLog::connect(config).await,
+    };
+    match log {
+        Ok(log) => Ok(Arc::new(log)),
+        Err(missing @ ConnectError::Missing { .. }) => Err(Failure::Failed(missing.into())),
+        Err(error) => Err(Failure::Unreachable(anyhow!(error).context(format!("reach NATS at {url}")))),
+    }
 }
 
 /// The log in a data folder.

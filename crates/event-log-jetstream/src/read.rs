@@ -297,7 +297,10 @@ pub(crate) fn stored(subjects: &Subjects, sequence: u64, subject: &str, payload:
     let (position, version) = (Position::from_raw(sequence), StreamVersion::from_raw(sequence));
     match subjects.address(subject) {
         Some((stream, route)) => RecordedCommit { position, stream, version, route, payload }.into(),
-        None => Foreign { position, version, address: subject.to_owned(), payload }.into(),
+        None => {
+            let address = subjects.words_of(subject).unwrap_or(subject).to_owned();
+            Foreign { position, version, address, payload }.into()
+        }
     }
 }
 

@@ -52,15 +52,18 @@ impl Subjects {
 
     /// [`Subjects::of_stream`] for the stream for which a message counts, ours or not.
     pub(crate) fn of_stream_of(&self, subject: &str) -> Option<String> {
-        let rest = subject.strip_prefix(self.prefix.as_str())?.strip_prefix(".log.")?;
-        let mut words = rest.split('.');
+        let mut words = self.words_of(subject)?.split('.');
         Some(format!("{}.log.{}.{}.>", self.prefix, words.next()?, words.next()?))
+    }
+
+    /// What a subject says behind our prefix.
+    pub(crate) fn words_of<'a>(&self, subject: &'a str) -> Option<&'a str> {
+        subject.strip_prefix(self.prefix.as_str())?.strip_prefix(".log.")
     }
 
     /// The address that a subject says, `None` if it is none of ours.
     pub(crate) fn address(&self, subject: &str) -> Option<(StreamId, Route)> {
-        let rest = subject.strip_prefix(self.prefix.as_str())?.strip_prefix(".log.")?;
-        let mut words = rest.split('.').map(Token::new);
+        let mut words = self.words_of(subject)?.split('.').map(Token::new);
         let mut word = || words.next()?.ok();
         let stream = StreamId { kind: word()?, id: word()? };
         let route = Route { branch: word()?, class: word()? };

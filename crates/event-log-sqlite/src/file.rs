@@ -23,7 +23,7 @@ const WAL_RETRY_DELAY: Duration = Duration::from_millis(10);
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// There is no file, and tools do not create one.
-    #[error("open the log {path}: there is no such file")]
+    #[error("open the log {path}: there is no log here")]
     Missing {
         /// The file asked for.
         path: PathBuf,

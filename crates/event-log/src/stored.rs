@@ -36,7 +36,7 @@ pub struct Foreign {
     pub position: Position,
     /// The version of the stream for which it counts, if it counts for one.
     pub version: StreamVersion,
-    /// Where it was put, in the adapter's own words.
+    /// Where it was put: its words as an address has them, `kind.id.branch.class`, one of which is no token.
     pub address: String,
     /// Whatever it is.
     pub payload: Bytes,

@@ -49,6 +49,19 @@ impl Batch {
         commit.max(self.foreign.last().map(|foreign| foreign.position))
     }
 
+    /// All that is in it, in the order of the log.
+    pub fn into_stored(self) -> impl Iterator<Item = Stored> {
+        let mut commits = self.commits.into_iter().peekable();
+        let mut foreign = self.foreign.into_iter().peekable();
+        std::iter::from_fn(move || match (commits.peek(), foreign.peek()) {
+            (Some(commit), Some(stranger)) if stranger.position < commit.position => {
+                foreign.next().map(Stored::from)
+            }
+            (Some(_), _) => commits.next().map(Stored::from),
+            (None, _) => foreign.next().map(Stored::from),
+        })
+    }
+
     /// How many messages are in it.
     pub fn len(&self) -> usize {
         self.commits.len() + self.foreign.len()

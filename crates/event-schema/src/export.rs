@@ -10,7 +10,7 @@ use prost::Message as _;
 use sha2::{Digest, Sha256};
 
 use crate::proto::export_record::Record;
-use crate::proto::{CommitRecord, ExportRecord, ExportTrailer, ExportedCommit};
+use crate::proto::{CommitRecord, ExportRecord, ExportTrailer, ExportedCommit, ExportedForeign};
 use crate::{CommitHash, hash};
 
 /// The first line of an exported log.
@@ -36,6 +36,11 @@ impl ExportWriter {
     pub fn commit(&mut self, commit: ExportedCommit) -> Vec<u8> {
         self.commits += 1;
         self.sealed(Record::Commit(commit))
+    }
+
+    /// A message that is none of ours.
+    pub fn foreign(&mut self, foreign: ExportedForeign) -> Vec<u8> {
+        self.sealed(Record::Foreign(foreign))
     }
 
     /// The end.
@@ -108,8 +113,18 @@ pub enum ExportFault {
 #[derive(Debug)]
 pub struct ExportReader<'a> {
     rest: &'a [u8],
+    records: u64,
     commits: u64,
     bond: Bond,
+}
+
+/// One message of an exported log.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Exported {
+    /// One of ours.
+    Commit(ExportedCommit),
+    /// One of somebody else's.
+    Foreign(ExportedForeign),
 }
 
 /// What holds the records together.
@@ -129,7 +144,7 @@ impl<'a> ExportReader<'a> {
             (None, Some(rest)) => (rest, Bond::Digest(Sha256::new())),
             (None, None) => return Err(ExportFault::NotAnExport),
         };
-        Ok(Self { rest, commits: 0, bond })
+        Ok(Self { rest, records: 0, commits: 0, bond })
     }
 
     /// How many bytes have not been read yet.
@@ -137,19 +152,28 @@ impl<'a> ExportReader<'a> {
         self.rest.len()
     }
 
-    /// The next commit; `None` at a sound end.
-    pub fn next_commit(&mut self) -> Result<Option<ExportedCommit>, ExportFault> {
-        let place = self.commits + 1;
+    /// How many records have been read: the place of the last one in the file.
+    pub fn records(&self) -> u64 {
+        self.records
+    }
+
+    /// The next message; `None` at a sound end.
+    pub fn next_message(&mut self) -> Result<Option<Exported>, ExportFault> {
+        let place = self.records + 1;
         let record = self.next_record(place)?;
         let record =
             ExportRecord::decode(record).map_err(|source| ExportFault::Damaged { record: place, source })?;
         match record.record.ok_or(ExportFault::Unknown { record: place })? {
+            Record::Foreign(foreign) => {
+                self.records += 1;
+                Ok(Some(Exported::Foreign(foreign)))
+            }
             Record::Commit(commit) => {
-                self.commits += 1;
+                (self.records, self.commits) = (place, self.commits + 1);
                 if let Bond::Digest(digest) = &mut self.bond {
                     digest.update(hash(&commit.payload));
                 }
-                Ok(Some(commit))
+                Ok(Some(Exported::Commit(commit)))
             }
             Record::Trailer(trailer) => self.end(&trailer).map(|()| None),
         }
@@ -190,7 +214,7 @@ impl<'a> ExportReader<'a> {
 fn said(record: &[u8]) -> Option<Box<ExportedCommit>> {
     match ExportRecord::decode(record).ok()?.record? {
         Record::Commit(commit) => Some(Box::new(commit)),
-        Record::Trailer(_) => None,
+        Record::Foreign(_) | Record::Trailer(_) => None,
     }
 }
 

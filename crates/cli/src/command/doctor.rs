@@ -5,7 +5,7 @@ use std::path::Path;
 
 use chrono::{Datelike, TimeDelta};
 use cuiban_command_handler::{Clock, Directory, SystemClock};
-use cuiban_event_log::EventLog;
+use cuiban_event_log::{EventLog, LogProblem};
 use cuiban_event_log_jetstream::{SettingsReport, SyncSetting};
 use cuiban_event_log_sqlite::CLOCK_AHEAD_MAX;
 use serde::Serialize;
@@ -59,11 +59,14 @@ impl Finding {
 }
 
 pub(crate) fn run(args: &Doctor, settings: &Settings) -> Outcome {
-    let findings = runtime()?.block_on(examine(args, settings));
+    let Examined { findings, unreachable } = runtime()?.block_on(examine(args, settings));
     if args.json {
         output::json(&findings)?;
     } else {
         print(&findings)?;
+    }
+    if let Some(failure) = unreachable {
+        return Err(failure);
     }
     match findings.iter().filter(|finding| finding.verdict == Verdict::Bad).count() {
         0 => Ok(()),
@@ -71,14 +74,21 @@ pub(crate) fn run(args: &Doctor, settings: &Settings) -> Outcome {
     }
 }
 
-async fn examine(args: &Doctor, settings: &Settings) -> Vec<Finding> {
+/// All that was looked at; and why the log could not be, if it does not answer.
+struct Examined {
+    findings: Vec<Finding>,
+    unreachable: Option<Failure>,
+}
+
+async fn examine(args: &Doctor, settings: &Settings) -> Examined {
+    let mut unreachable = None;
     let mut findings = vec![Finding::ok("配置 configuration", "读取无误 read without errors")];
     let data = DataDir::new(args.place.data.clone(), settings);
     let nats =
         args.place.nats.clone().or_else(|| settings.nats.clone().filter(|_| args.place.data.is_none()));
     let mut client = None;
     let log = match &nats {
-        Some(url) => match connect(url, settings).await {
+        Some(url) => match connect(url, settings, Access::Read).await {
             Ok(log) => {
                 client = Some(log.client());
                 findings.extend(broker(log.settings_report().await));
@@ -90,6 +100,7 @@ async fn examine(args: &Doctor, settings: &Settings) -> Vec<Finding> {
                     failure.to_string(),
                     "检查地址，启动 nats-server：deploy/nats-server.conf / start nats-server",
                 ));
+                unreachable = Some(failure).filter(|failure| matches!(failure, Failure::Unreachable(_)));
                 None
             }
         },
@@ -117,7 +128,7 @@ async fn examine(args: &Doctor, settings: &Settings) -> Vec<Finding> {
     }
     findings.push(disk(data.path()));
     findings.push(read_models(&data));
-    findings
+    Examined { findings, unreachable }
 }
 
 async fn look_into(log: &dyn EventLog) -> Vec<Finding> {
@@ -129,6 +140,18 @@ async fn look_into(log: &dyn EventLog) -> Vec<Finding> {
             error.to_string(),
             "检查磁盘与进程 / check disk and process",
         )),
+    }
+    if let Ok(standing) = log.standing().await {
+        // A broker's settings have been told, each beside what it should be.
+        let told = ["settings_changed", "not_syncing"];
+        let untold = standing.problems.into_iter().filter(|problem| !told.contains(&problem.code));
+        findings.extend(untold.map(|LogProblem { code, detail, stops_writing }| {
+            let seen = format!("{code}: {detail}");
+            match stops_writing {
+                true => Finding::bad("日志 log", seen, "写入已停 / nothing is recorded until this is mended"),
+                false => Finding::attention("日志 log", seen, "尽快处理 / mend it soon"),
+            }
+        }));
     }
     let clock = SystemClock::new();
     if let Ok(log_time) = log.time().await {

@@ -4,13 +4,15 @@ use std::fs::File;
 use std::io::{BufWriter, Read, Write};
 use std::path::Path;
 
-use anyhow::{Context, anyhow};
+use anyhow::{Context, anyhow, ensure};
 use cuiban_event_log::{
-    Append, EventLog, Expected, Filter, Pattern, Position, RecordedCommit, Route, StreamId, StreamVersion,
+    Append, EventLog, Expected, Filter, Foreign, Pattern, Position, Route, Stored, StreamId, StreamVersion,
     Token,
 };
-use cuiban_event_schema::proto::ExportedCommit;
-use cuiban_event_schema::{Chain, EXPORT_MAGIC, ExportReader, ExportWriter, commit_id, to_json, to_line};
+use cuiban_event_schema::proto::{ExportedCommit, ExportedForeign};
+use cuiban_event_schema::{
+    Chain, EXPORT_MAGIC, ExportReader, ExportWriter, Exported, commit_id, to_json, to_line,
+};
 use serde_json::json;
 
 use super::runtime;
@@ -37,7 +39,9 @@ pub(crate) fn run(args: Log, settings: Settings) -> Outcome {
             runtime()?.block_on(verify(&place, file.as_deref(), seal.as_deref(), settings, json))
         }
         LogWhat::Export { place, file } => runtime()?.block_on(export(&place, settings, &file)),
-        LogWhat::Import { place, file } => runtime()?.block_on(import(&place, settings, &file)),
+        LogWhat::Import { place, file, leave_out_foreign } => {
+            runtime()?.block_on(import(&place, settings, &file, leave_out_foreign))
+        }
     }
 }
 
@@ -65,10 +69,14 @@ impl Tail {
         let mut subscription = log.subscribe(self.filter, after).await.or_unreachable()?;
         while let Some(batch) = subscription.next_batch(BATCH_COMMITS_MAX).await {
             let batch = batch.or_unreachable()?;
-            for commit in &batch.commits {
-                output::line(&commit_text(&commit.payload, self.json, Some(commit.position)))?;
+            let is_the_end = batch.caught_up && !self.follow;
+            for stored in batch.into_stored() {
+                output::line(&match stored {
+                    Stored::Commit(commit) => commit_text(&commit.payload, self.json, Some(commit.position)),
+                    Stored::Foreign(foreign) => foreign_text(&foreign, self.json),
+                })?;
             }
-            if batch.caught_up && !self.follow {
+            if is_the_end {
                 break;
             }
         }
@@ -95,6 +103,16 @@ fn commit_text(bytes: &[u8], json: bool, position: Option<Position>) -> String {
     })
 }
 
+/// A line for a message that is none of ours. Its address is whatever somebody wrote.
+fn foreign_text(foreign: &Foreign, json: bool) -> String {
+    let Foreign { position, address, payload, .. } = foreign;
+    let bytes = hex::encode(payload);
+    match json {
+        true => json!({ "position": position, "foreign": address, "bytes": bytes }).to_string(),
+        false => format!("{position:>8} (外来 foreign: {address:?}) {bytes}"),
+    }
+}
+
 fn decode(file: &Path, json: bool) -> Outcome {
     let bytes = read_all(file).or_usage()?;
     let readable = if json { to_json(&bytes).map(|json| json.to_string()) } else { to_line(&bytes) };
@@ -111,28 +129,42 @@ pub(super) fn read_all(file: &Path) -> anyhow::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Every stored commit, in order, with a progress bar.
-pub(super) async fn each_commit(
+/// Everything that is stored, in order, with a progress bar; each message that is none of ours is said on stderr.
+pub(super) async fn each_stored(
     log: &dyn EventLog,
     what: &'static str,
-    mut take: impl FnMut(RecordedCommit) -> anyhow::Result<()>,
-) -> Result<u64, Failure> {
+    mut take: impl FnMut(Stored) -> anyhow::Result<()>,
+) -> Result<Found, Failure> {
     let bar = output::progress(what, log.head().await.or_unreachable()?.raw());
     let mut subscription = log.subscribe(Filter::everything(), Position::START).await.or_unreachable()?;
-    let mut commits = 0;
+    let mut found = Found::default();
     while let Some(batch) = subscription.next_batch(BATCH_COMMITS_MAX).await {
         let batch = batch.or_unreachable()?;
-        for commit in batch.commits {
-            bar.set_position(commit.position.raw());
-            commits += 1;
-            take(commit)?;
+        let is_the_end = batch.caught_up;
+        for stored in batch.into_stored() {
+            bar.set_position(stored.position().raw());
+            match &stored {
+                Stored::Commit(_) => found.commits += 1,
+                Stored::Foreign(foreign) => {
+                    found.foreign += 1;
+                    bar.suspend(|| eprintln!("外来 foreign: {foreign}"));
+                }
+            }
+            take(stored)?;
         }
-        if batch.caught_up {
+        if is_the_end {
             break;
         }
     }
     bar.finish_and_clear();
-    Ok(commits)
+    Ok(found)
+}
+
+/// How much a log has.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Found {
+    pub(super) commits: u64,
+    pub(super) foreign: u64,
 }
 
 async fn export(place: &LogPlace, settings: Settings, file: &Path) -> Outcome {
@@ -145,26 +177,34 @@ async fn export(place: &LogPlace, settings: Settings, file: &Path) -> Outcome {
     let mut to = BufWriter::new(to);
     to.write_all(EXPORT_MAGIC)?;
     let mut writer = ExportWriter::default();
-    let commits = each_commit(log.as_ref(), "导出 export", |commit| {
-        let record = writer.commit(ExportedCommit {
-            stream_kind: commit.stream.kind.to_string(),
-            stream_id: commit.stream.id.to_string(),
-            branch: commit.route.branch.to_string(),
-            class: commit.route.class.to_string(),
-            payload: commit.payload.to_vec(),
-        });
+    let Found { commits, foreign } = each_stored(log.as_ref(), "导出 export", |stored| {
+        let record = match stored {
+            Stored::Commit(commit) => writer.commit(ExportedCommit {
+                stream_kind: commit.stream.kind.to_string(),
+                stream_id: commit.stream.id.to_string(),
+                branch: commit.route.branch.to_string(),
+                class: commit.route.class.to_string(),
+                payload: commit.payload.to_vec(),
+            }),
+            Stored::Foreign(foreign) => writer.foreign(ExportedForeign {
+                position: foreign.position.raw(),
+                address: foreign.address,
+                payload: foreign.payload.to_vec(),
+            }),
+        };
         Ok(to.write_all(&record)?)
     })
     .await?;
     to.write_all(&writer.trailer())?;
     to.flush()?;
-    eprintln!("导出 exported {commits}");
+    let strange = if foreign > 0 { format!(" · 外来 foreign {foreign}") } else { String::new() };
+    eprintln!("导出 exported {commits}{strange}");
     Ok(())
 }
 
-async fn import(place: &LogPlace, settings: Settings, file: &Path) -> Outcome {
+async fn import(place: &LogPlace, settings: Settings, file: &Path, leave_out_foreign: bool) -> Outcome {
     let bytes = read_all(file).or_usage()?;
-    let commits = checked(&bytes).or_usage()?;
+    let commits = checked(&bytes, leave_out_foreign).or_usage()?;
     let log = open_log(place, settings, Access::Write).await?;
     if log.head().await.or_unreachable()? != Position::START {
         return Err(Failure::Conflict(anyhow!("the log is not empty: import into a new one")));
@@ -186,11 +226,24 @@ async fn import(place: &LogPlace, settings: Settings, file: &Path) -> Outcome {
     Ok(())
 }
 
-/// Everything in an export, if every chain and the trailer hold: nothing is imported by halves.
-fn checked(bytes: &[u8]) -> anyhow::Result<Vec<ExportedCommit>> {
+/// Every commit in an export, if every chain and the trailer hold: nothing is imported by halves. No log takes a message
+/// that is none of ours; a file that has one is refused unless it shall be left out.
+fn checked(bytes: &[u8], leave_out_foreign: bool) -> anyhow::Result<Vec<ExportedCommit>> {
     let mut reader = ExportReader::new(bytes)?;
     let (mut chain, mut commits) = (Chain::default(), Vec::new());
-    while let Some(commit) = reader.next_commit()? {
+    while let Some(message) = reader.next_message()? {
+        let commit = match message {
+            Exported::Commit(commit) => commit,
+            Exported::Foreign(ExportedForeign { position, address, .. }) => {
+                ensure!(
+                    leave_out_foreign,
+                    "the message at position {position} ({address:?}) is none of cuiban's: \
+                     import the rest with --leave-out-foreign"
+                );
+                eprintln!("外来 left out: {address:?} at position {position}");
+                continue;
+            }
+        };
         chain
             .check(&commit.stream_kind, &commit.stream_id, &commit.payload)
             .with_context(|| format!("commit {} is bad", commits.len() + 1))?;

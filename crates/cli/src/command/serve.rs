@@ -13,7 +13,7 @@ use crate::args::{Role, Serve};
 use crate::exit::{OrFailure, Outcome};
 use crate::roles::{self, Base, Heart, Listen, stop_signal};
 use crate::settings::Settings;
-use crate::wiring::{DataDir, connect};
+use crate::wiring::{Access, DataDir, connect};
 
 /// How long a process that ends waits for its last heartbeat to go out.
 const LAST_WORD_MAX: Duration = Duration::from_secs(1);
@@ -28,7 +28,7 @@ async fn serve(args: Serve, settings: Settings) -> Outcome {
     if matches!(role, vitals::Role::Gateway | vitals::Role::Projector) {
         settings.gateway.check(listen.address).or_usage()?;
     }
-    let log = connect(&args.nats, &settings).await?;
+    let log = connect(&args.nats, &settings, Access::Write).await?;
     let client = log.client();
     let data = DataDir::new(Some(args.data), &settings);
     std::fs::create_dir_all(data.path())?;

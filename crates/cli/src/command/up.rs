@@ -41,7 +41,7 @@ async fn up(args: Up, mut settings: Settings) -> Outcome {
         Some(url) => {
             settings = with_alerts(settings);
             std::fs::create_dir_all(data.path())?;
-            let log = connect(url, &settings).await?;
+            let log = connect(url, &settings, Access::Write).await?;
             let client = log.client();
             (log, Some(client))
         }

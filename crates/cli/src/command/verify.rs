@@ -6,13 +6,14 @@
 use std::path::Path;
 
 use anyhow::anyhow;
-use cuiban_event_log::StreamId;
+use cuiban_event_log::{Stored, StreamId};
 use cuiban_event_log_sqlite::{AuditFault, Seal};
-use cuiban_event_schema::{Chain, ExportFault, ExportReader, hash, revision};
+use cuiban_event_schema::proto::ExportedForeign;
+use cuiban_event_schema::{Chain, ExportFault, ExportReader, Exported, hash, revision};
 use indicatif::ProgressBar;
 use serde_json::{Value, json};
 
-use super::log::{each_commit, read_all};
+use super::log::{each_stored, read_all};
 use crate::args::LogPlace;
 use crate::exit::{Failure, OrFailure, Outcome};
 use crate::output;
@@ -35,6 +36,8 @@ struct Fault {
 struct Verdict {
     commits: u64,
     streams: usize,
+    /// Messages that are none of ours: no fault of the log's.
+    foreign: u64,
     faults: Vec<Fault>,
     /// The embedded log's last seal, or nothing.
     seal: Option<String>,
@@ -63,7 +66,8 @@ pub(super) async fn verify(
 async fn on_nats(place: &LogPlace, settings: Settings) -> Result<Verdict, Failure> {
     let log = open_log(place, settings, Access::Read).await?;
     let (mut chain, mut verdict) = (Chain::default(), Verdict::default());
-    verdict.commits = each_commit(log.as_ref(), "校验 verify", |commit| {
+    let found = each_stored(log.as_ref(), "校验 verify", |stored| {
+        let Stored::Commit(commit) = stored else { return Ok(()) };
         let StreamId { kind, id } = &commit.stream;
         if let Err(fault) = chain.check(kind.as_str(), id.as_str(), &commit.payload) {
             verdict.faults.push(Fault {
@@ -76,7 +80,7 @@ async fn on_nats(place: &LogPlace, settings: Settings) -> Result<Verdict, Failur
         Ok(())
     })
     .await?;
-    verdict.streams = chain.streams();
+    (verdict.commits, verdict.foreign, verdict.streams) = (found.commits, found.foreign, chain.streams());
     Ok(verdict)
 }
 
@@ -108,6 +112,8 @@ fn embedded(config: &cuiban_event_log_sqlite::Config, noted_seal: Option<&str>) 
     let mut verdict = Verdict {
         commits: audit.commits,
         streams: chain.streams(),
+        // Nobody but us writes into the file: what is none of ours breaks its seals.
+        foreign: 0,
         faults: Vec::new(),
         seal: Some(audit.seal.to_string()),
     };
@@ -126,8 +132,13 @@ fn exported(bytes: &[u8]) -> Result<Verdict, Failure> {
     let (mut chain, mut verdict) = (Chain::default(), Verdict::default());
     let bar = output::progress("校验 verify", bytes.len() as u64);
     let end = loop {
-        let commit = match reader.next_commit() {
-            Ok(Some(commit)) => commit,
+        let commit = match reader.next_message() {
+            Ok(Some(Exported::Commit(commit))) => commit,
+            Ok(Some(Exported::Foreign(ExportedForeign { position, address, .. }))) => {
+                verdict.foreign += 1;
+                bar.suspend(|| eprintln!("外来 foreign: {address:?} at position {position}"));
+                continue;
+            }
             Ok(None) => break None,
             Err(fault) => break Some(fault),
         };
@@ -139,7 +150,7 @@ fn exported(bytes: &[u8]) -> Result<Verdict, Failure> {
             chain.link(&commit.stream_kind, &commit.stream_id, &commit.payload, hash(&commit.payload));
         if let Err(fault) = linked {
             verdict.faults.push(Fault {
-                position: Some(verdict.commits),
+                position: Some(reader.records()),
                 stream: Some(format!("{}.{}", commit.stream_kind, commit.stream_id)),
                 revision: revision(&commit.payload),
                 what: fault.to_string(),
@@ -148,7 +159,7 @@ fn exported(bytes: &[u8]) -> Result<Verdict, Failure> {
     };
     bar.finish_and_clear();
     verdict.streams = chain.streams();
-    verdict.faults.extend(end.map(|fault| Fault::of_export(&fault, verdict.commits)));
+    verdict.faults.extend(end.map(|fault| Fault::of_export(&fault, reader.records())));
     Ok(verdict)
 }
 
@@ -205,14 +216,16 @@ impl Verdict {
         let first = self.faults.first();
         if json {
             output::json(&json!({
-                "commits": self.commits, "streams": self.streams, "faults": self.faults.len(),
+                "commits": self.commits, "streams": self.streams, "foreign": self.foreign, "faults": self.faults.len(),
                 "first_fault": first.map(Fault::as_json), "seal": self.seal,
             }))?;
         } else {
             let seal = self.seal.as_ref().map_or_else(String::new, |seal| format!(" · 封印 seal {seal}"));
             let (commits, streams, faults) = (self.commits, self.streams, self.faults.len());
+            let foreign =
+                if self.foreign > 0 { format!(" · 外来 foreign {}", self.foreign) } else { String::new() };
             output::line(&format!(
-                "提交 commits {commits} · 流 streams {streams} · 错误 faults {faults}{seal}"
+                "提交 commits {commits} · 流 streams {streams}{foreign} · 错误 faults {faults}{seal}"
             ))?;
         }
         match first {

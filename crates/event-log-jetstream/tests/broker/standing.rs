@@ -139,6 +139,6 @@ async fn what_a_stranger_says_of_the_message_before_his_hides_nothing() {
         let kept = log.read_stream(&stream("1"), None, consistency).await.unwrap();
         assert_eq!(kept.len(), 2, "{kept:?}");
         assert_eq!(kept[0].position(), first.position);
-        assert!(matches!(&kept[1], Stored::Foreign(foreign) if foreign.address == subject));
+        assert!(matches!(&kept[1], Stored::Foreign(foreign) if foreign.address == "ticket.1.B0.x!"));
     }
 }

@@ -66,7 +66,10 @@ pub async fn foreign_messages_are_told_in_their_place(log: Log, intruder: impl I
         assert!(batch.len() <= 2, "the limit counts both");
         commits += batch.commits.len();
         strange += batch.foreign.len();
-        last = batch.last_position().max(last);
+        for stored in batch.into_stored() {
+            assert!(Some(stored.position()) > last, "{} is after {last:?}", stored.position());
+            last = Some(stored.position());
+        }
     }
     assert_eq!((commits, strange, last), (4, 2, Some(head(&log).await)));
 }

@@ -1,7 +1,7 @@
 //! An exported log: its golden files are read for ever, and no damage to one goes unseen.
 
-use cuiban_event_schema::proto::ExportedCommit;
-use cuiban_event_schema::{EXPORT_MAGIC, ExportFault, ExportReader, ExportWriter};
+use cuiban_event_schema::proto::{ExportedCommit, ExportedForeign};
+use cuiban_event_schema::{EXPORT_MAGIC, ExportFault, ExportReader, ExportWriter, Exported};
 
 const VERSION_1: &[u8] = include_bytes!("../exports/three-commits.v1.export");
 const VERSION_2: &[u8] = include_bytes!("../exports/three-commits.v2.export");
@@ -10,8 +10,9 @@ fn read(bytes: &[u8]) -> Result<Vec<ExportedCommit>, (u64, ExportFault)> {
     let mut reader = ExportReader::new(bytes).map_err(|fault| (0, fault))?;
     let mut commits = Vec::new();
     loop {
-        match reader.next_commit() {
-            Ok(Some(commit)) => commits.push(commit),
+        match reader.next_message() {
+            Ok(Some(Exported::Commit(commit))) => commits.push(commit),
+            Ok(Some(Exported::Foreign(foreign))) => panic!("{foreign:?} should be a commit"),
             Ok(None) => return Ok(commits),
             Err(fault) => return Err((commits.len() as u64, fault)),
         }
@@ -95,4 +96,37 @@ fn a_record_that_is_gone_moved_or_put_between_is_noticed_at_its_place() {
             "{order:?}: after {read}: {fault}"
         );
     }
+}
+
+#[test]
+fn foreign_messages_are_kept_byte_for_byte_in_their_place() {
+    let commits = read(VERSION_2).unwrap();
+    let foreign = ExportedForeign {
+        position: 2,
+        address: "ticket.bad!id.B0.case".to_owned(),
+        payload: (0..=255).collect(),
+    };
+    let messages = [
+        Exported::Commit(commits[0].clone()),
+        Exported::Foreign(foreign.clone()),
+        Exported::Commit(commits[1].clone()),
+    ];
+    let mut writer = ExportWriter::default();
+    let mut bytes = EXPORT_MAGIC.to_vec();
+    bytes.extend(writer.commit(commits[0].clone()));
+    bytes.extend(writer.foreign(foreign));
+    bytes.extend(writer.commit(commits[1].clone()));
+    bytes.extend(writer.trailer());
+    let all = |bytes: &[u8]| {
+        let mut reader = ExportReader::new(bytes)?;
+        let mut all = Vec::new();
+        while let Some(message) = reader.next_message()? {
+            all.push(message);
+        }
+        Ok::<_, ExportFault>(all)
+    };
+    assert_eq!(all(&bytes).unwrap(), messages);
+    let place = bytes.windows(7).position(|window| window == b"bad!id.").unwrap();
+    bytes[place] = b'B';
+    assert!(matches!(all(&bytes), Err(ExportFault::Seal { record: 2, said: None })));
 }

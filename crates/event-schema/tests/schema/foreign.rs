@@ -131,7 +131,7 @@ fn read_by_all(bytes: &[u8]) {
     let _ = chain.check("ticket", "x", bytes);
     let export = [EXPORT_MAGIC, bytes].concat();
     if let Ok(mut reader) = ExportReader::new(&export) {
-        while let Ok(Some(_)) = reader.next_commit() {}
+        while let Ok(Some(_)) = reader.next_message() {}
     }
 }
 
