@@ -9,9 +9,11 @@ fuzz_target!(|data: &[u8]| {
     let mut chain = Chain::default();
     let _ = (chain.check("ticket", "1", data), chain.check("ticket", "1", data));
     if let Ok(commit) = decode(data) {
-        let again = encode(&commit.envelope, &commit.events);
-        let kept = decode(&again).expect("what was read can be written and read again");
-        assert_eq!(encode(&kept.envelope, &kept.events), again);
-        cuiban_fuzz::fold(&kept);
+        // What the first release wrote beside a notice is read, and written no more.
+        if let Ok(again) = encode(&commit.envelope, &commit.events) {
+            let kept = decode(&again).expect("what was read can be written and read again");
+            assert_eq!(encode(&kept.envelope, &kept.events), Ok(again));
+        }
+        cuiban_fuzz::fold(&commit);
     }
 });

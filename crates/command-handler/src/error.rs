@@ -2,7 +2,7 @@
 
 use cuiban_domain::Rejection;
 use cuiban_event_log::{AppendError, LogError};
-use cuiban_event_schema::DecodeError;
+use cuiban_event_schema::{DecodeError, EncodeError};
 
 use crate::UnreadableCommit;
 
@@ -45,6 +45,9 @@ pub enum HandleError {
     /// recorded, and nothing will be until an operator steps over the commit or a build that reads it is started.
     #[error("the commit at position {} of {} cannot be read", .0.position, .0.stream)]
     Unreadable(Box<UnreadableCommit>),
+    /// What was decided is no commit that may be written: ours to mend.
+    #[error("the commit cannot be written")]
+    NotWritten(#[source] EncodeError),
     /// Our own commit could not be read back, so it was not stored.
     #[error("the commit could not be read back")]
     NotReadBack(#[source] DecodeError),
@@ -86,7 +89,7 @@ impl HandleError {
             Self::TooLarge(_) => "too_large",
             Self::Unreadable(_) => "unreadable",
             Self::ClockToBeConfirmed(_) => "clock_to_be_confirmed",
-            Self::NotReadBack(_) => "not_read_back",
+            Self::NotWritten(_) | Self::NotReadBack(_) => "not_written",
             Self::NothingToStepOver
             | Self::StepsOverAnother { .. }
             | Self::StepsOverNewer { .. }

@@ -369,7 +369,8 @@ impl<A: Aggregate> CommandHandler<A> {
         events: Vec<Event>,
     ) -> Result<(Append, Commit), HandleError> {
         let envelope = envelope(stream, loaded.revision + 1, loaded.last_hash, meta, happened);
-        let payload = Bytes::from(cuiban_event_schema::encode(&envelope, &events));
+        let encoded = cuiban_event_schema::encode(&envelope, &events);
+        let payload = Bytes::from(encoded.map_err(HandleError::NotWritten)?);
         let commit = cuiban_event_schema::decode(&payload).map_err(HandleError::NotReadBack)?;
         let (stream, expected, commit_id) = (stream.clone(), loaded.expected(), meta.command_id.0);
         Ok((Append { stream, expected, route, commit_id, payload }, commit))

@@ -148,7 +148,7 @@ words! {
         /// 分公司经理: second rung of the ladder.
         BranchManager = "branch_manager",
     }
-    /// A department that can owe the next step.
+    /// A department that can owe the next step, or hear of what is owed.
     Department {
         /// 派工: the branch's dispatchers.
         Dispatch = "dispatch",

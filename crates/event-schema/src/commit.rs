@@ -1,6 +1,7 @@
 //! The commit: envelope and events, to bytes and back, and the chain of hashes.
 
 use cuiban_domain::ids::{Actor, CommandId, CorrelationId};
+use cuiban_domain::ticket::TicketEvent;
 use cuiban_domain::{Event, Happened, Instant};
 use prost::Message as _;
 use sha2::{Digest, Sha256};
@@ -9,8 +10,13 @@ use crate::proto::CommitRecord;
 use crate::wire::Field;
 use crate::{table, upcast};
 
-/// The version of `proto/` that this build writes.
-pub const SCHEMA_VERSION: u32 = 1;
+/// The newest version of `proto/` that this build knows. It writes each commit with the lowest that reads it rightly.
+///
+/// 2: a notice names its episode; a commit with a notice holds clock events only.
+pub const SCHEMA_VERSION: u32 = 2;
+
+/// From this version on, a commit with a notice holds clock events only. In version 1 both kinds were written.
+const UNMIXED_SINCE: u32 = 2;
 
 /// SHA-256 of a commit's bytes as stored.
 pub type CommitHash = [u8; 32];
@@ -72,14 +78,25 @@ pub enum DecodeError {
     Invalid(String),
 }
 
+/// Events that no commit may hold together.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EncodeError {
+    /// Whoever hears of the notices would hear of the rest (R91).
+    #[error("encode a commit: beside an expedite notice it holds more than clock events")]
+    MixedWithNotice,
+}
+
 /// The bytes to be stored.
-pub fn encode(envelope: &Envelope, events: &[Event]) -> Vec<u8> {
-    CommitRecord {
+pub fn encode(envelope: &Envelope, events: &[Event]) -> Result<Vec<u8>, EncodeError> {
+    if is_mixed_with_notice(events) {
+        return Err(EncodeError::MixedWithNotice);
+    }
+    let record = CommitRecord {
         commit_id: envelope.commit_id.to_string(),
         stream_kind: envelope.stream_kind.clone(),
         stream_id: envelope.stream_id.clone(),
         revision: envelope.revision,
-        schema_version: SCHEMA_VERSION,
+        schema_version: lowest_version(events),
         actor: envelope.actor.to_string(),
         correlation_id: envelope.correlation_id.to_string(),
         causation_id: envelope.causation_id.map(|id| id.to_string()).unwrap_or_default(),
@@ -88,8 +105,36 @@ pub fn encode(envelope: &Envelope, events: &[Event]) -> Vec<u8> {
         previous_hash: envelope.previous_hash.map(Vec::from).unwrap_or_default(),
         request_fingerprint: envelope.request_fingerprint,
         events: events.iter().map(table::to_wire).collect(),
-    }
-    .encode_to_vec()
+    };
+    Ok(record.encode_to_vec())
+}
+
+/// Whether a notice shares its commit with anything but what belongs to a breach.
+fn is_mixed_with_notice(events: &[Event]) -> bool {
+    let of_a_breach = |event: &Event| {
+        matches!(
+            event,
+            Event::Ticket(TicketEvent::SlaBreached { .. } | TicketEvent::ExpediteNoticeIssued { .. })
+        )
+    };
+    let notice = |event: &Event| matches!(event, Event::Ticket(TicketEvent::ExpediteNoticeIssued { .. }));
+    events.iter().any(notice) && !events.iter().all(of_a_breach)
+}
+
+/// The lowest version whose readers read these events rightly. What such a reader leaves out harmlessly stays in version 1:
+/// who is informed, what is superseded, an event that it refuses as unknown.
+fn lowest_version(events: &[Event]) -> u32 {
+    let names_episode = |event: &Event| match event {
+        Event::Ticket(
+            TicketEvent::ExpediteNoticeIssued { notice, .. }
+            | TicketEvent::ExpediteNoticeSuperseded { notice },
+        ) => notice.episode > 0,
+        Event::Ticket(TicketEvent::TicketTransferred { summary, .. }) => {
+            summary.clocks.iter().flat_map(|clock| &clock.notices).any(|notice| notice.episode > 0)
+        }
+        _ => false,
+    };
+    if events.iter().any(names_episode) { 2 } else { 1 }
 }
 
 /// The commit in these bytes, whatever version wrote it, in today's words.
@@ -100,6 +145,7 @@ pub fn decode(bytes: &[u8]) -> Result<Commit, DecodeError> {
         found if found > SCHEMA_VERSION => return Err(DecodeError::Newer { found }),
         _ => {}
     }
+    let written_in = record.schema_version;
     let mut record = upcast::upcast(record);
     let wire_events = std::mem::take(&mut record.events);
     let envelope = envelope(record).map_err(DecodeError::Invalid)?;
@@ -109,6 +155,9 @@ pub fn decode(bytes: &[u8]) -> Result<Commit, DecodeError> {
         let event = event.event.ok_or(DecodeError::UnknownEvent { index })?;
         let event = table::from_wire(event);
         events.push(event.map_err(|error| DecodeError::Invalid(format!("event {index}, {error}")))?);
+    }
+    if written_in >= UNMIXED_SINCE && is_mixed_with_notice(&events) {
+        return Err(DecodeError::Invalid(EncodeError::MixedWithNotice.to_string()));
     }
     Ok(Commit { envelope, events })
 }

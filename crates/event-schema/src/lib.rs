@@ -29,7 +29,9 @@ pub mod proto {
 }
 
 pub use chain::{Chain, ChainFault, revision};
-pub use commit::{Commit, CommitHash, DecodeError, Envelope, SCHEMA_VERSION, decode, encode, hash};
+pub use commit::{
+    Commit, CommitHash, DecodeError, EncodeError, Envelope, SCHEMA_VERSION, decode, encode, hash,
+};
 pub use export::{EXPORT_MAGIC, ExportFault, ExportReader, ExportWriter, Exported, commit_id};
 pub use readable::{to_json, to_line};
 pub use table::{EVENT_NAMES, event_name};

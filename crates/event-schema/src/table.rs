@@ -56,7 +56,7 @@ table! {
             happened_at, reported_at, branch, area, district, area_overrides_district, urgency, needs_visit, service_basis,
         }
         WorkOrderIssued { work_order }
-        EmergencyRaised { supervisors }
+        EmergencyRaised { supervisors, departments }
         CustomerResponded { channel, answer }
         TechnicianDispatched { technician, visit }
         TechnicianArrived { technician }
@@ -82,7 +82,7 @@ table! {
         ClockCancelled { clock, cycle, cancelled_at }
         SlaBreached { clock, cycle, due_at }
         BreachEnded { clock, cycle, ended_at }
-        ExpediteNoticeIssued { notice, due_at, addressee, informed, late }
+        ExpediteNoticeIssued { notice, due_at, addressee, informed, informed_departments, late }
         ExpediteNoticeSuperseded { notice }
     }
     Company: CompanyEvent {

@@ -13,7 +13,7 @@ message! {
     BranchHours { zone, weekly, days }
     LimitRule { clock, limit, kind, urgency, customer_level, area }
     LadderStep { rung, repetitions }
-    Policy { limits, restart_on_reopen, ladder, late_after, duplicate_window }
+    Policy { limits, restart_on_reopen, ladder, late_after, duplicate_window, informed_departments }
     District { name, area }
     StaffMember { id, name, role, skills, areas }
 }

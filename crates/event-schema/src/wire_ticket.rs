@@ -15,8 +15,8 @@ message! {
     VisitWindow { from, until }
     Limit { span, measure }
     ClockBasis { policy_version, calendar_version }
-    Notice { clock, cycle, rung, repetition }
-    Clock { kind, cycle, limit, started_at, consumed, running_since, state, notices }
+    Notice { clock, cycle, episode, rung, repetition }
+    Clock { kind, cycle, limit, started_at, consumed, running_since, state, notices, superseded }
     TicketSummary {
         number, kind, customer, customer_level, product_model, serial_number, description,
         reported_at, urgency, needs_visit, responded_at, clocks,

@@ -63,6 +63,8 @@ pub struct Alert {
     pub cycle: Option<u32>,
     /// The step of the ladder.
     pub rung: Option<Rung>,
+    /// The clock's episode, from 0; see [`Notice`].
+    pub episode: Option<u32>,
     /// The repetition on that rung, from 0.
     pub repetition: Option<u32>,
     /// The instant that passed.
@@ -90,6 +92,7 @@ impl Alert {
         Some(Notice {
             clock: self.clock?,
             cycle: self.cycle?,
+            episode: self.episode.unwrap_or_default(),
             rung: self.rung?,
             repetition: self.repetition?,
         })

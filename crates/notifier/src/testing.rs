@@ -12,11 +12,13 @@ use crate::alert::{Alert, emergency_id};
 /// The breach of ticket `n`'s dispatch limit.
 pub(crate) fn notice(n: u128) -> Alert {
     let ticket = TicketId(Uuid::from_u128(n));
-    let notice = Notice { clock: ClockKind::Dispatch, cycle: 1, rung: Rung::Breach, repetition: 0 };
+    let notice =
+        Notice { clock: ClockKind::Dispatch, cycle: 1, episode: 0, rung: Rung::Breach, repetition: 0 };
     Alert {
         id: notice.id(ticket).0,
         clock: Some(notice.clock),
         cycle: Some(notice.cycle),
+        episode: Some(notice.episode),
         rung: Some(notice.rung),
         repetition: Some(notice.repetition),
         due_at: Some("2026-11-20T09:30:00Z".parse().unwrap()),
@@ -39,6 +41,7 @@ pub(crate) fn emergency(n: u128) -> Alert {
         clock: None,
         cycle: None,
         rung: None,
+        episode: None,
         repetition: None,
         due_at: None,
         issued_at: "2026-11-20T09:30:00.000001Z".parse().unwrap(),

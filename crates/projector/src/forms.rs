@@ -85,7 +85,9 @@ pub(crate) mod limit {
             return Limit::deserialize(deserializer);
         }
         let (span_us, measure) = <(u64, Measure)>::deserialize(deserializer)?;
-        Ok(Limit { span: Span::new(Duration::from_micros(span_us)).map_err(D::Error::custom)?, measure })
+        // The first release let spans be shorter than a microsecond, and recorded them.
+        let span = Duration::from_micros(span_us.max(1));
+        Ok(Limit { span: Span::recorded(span).map_err(D::Error::custom)?, measure })
     }
 }
 

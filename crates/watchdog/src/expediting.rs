@@ -264,7 +264,8 @@ impl Expediting {
         let clock = ticket.and_then(|ticket| {
             ticket.clocks.iter().find(|clock| clock.kind == due.clock && clock.cycle == due.cycle)
         });
-        let first = Notice { clock: due.clock, cycle: due.cycle, rung: Rung::Breach, repetition: 0 };
+        let first =
+            Notice { clock: due.clock, cycle: due.cycle, episode: 0, rung: Rung::Breach, repetition: 0 };
         let notice = clock.map_or(first, Clock::next_notice);
         let command = TicketCommand::from(IssueExpediteNotice { notice });
         self.send(due.ticket, &command, notice.command_id(due.ticket)).await
@@ -329,6 +330,7 @@ pub(crate) fn passes(error: &HandleError) -> bool {
         | E::KeyReused
         | E::TooLarge(_)
         | E::Unreadable(_)
+        | E::NotWritten(_)
         | E::NotReadBack(_)
         | E::NothingToStepOver
         | E::StepsOverAnother { .. }

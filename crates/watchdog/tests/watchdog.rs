@@ -409,7 +409,8 @@ async fn r6_r11_what_came_while_the_watchdog_was_down_is_drawn_from_step_by_step
 #[test]
 fn r61_a_notices_id_is_the_same_for_whoever_computes_it() {
     use cuiban_domain::sla::{Notice, Rung};
-    let notice = Notice { clock: ClockKind::Dispatch, cycle: 1, rung: Rung::Breach, repetition: 0 };
+    let notice =
+        Notice { clock: ClockKind::Dispatch, cycle: 1, episode: 0, rung: Rung::Breach, repetition: 0 };
     let ticket = TicketId(Uuid::from_u128(1));
     assert_eq!(notice.id(ticket), notice.id(ticket));
     assert_ne!(notice.id(ticket), Notice { cycle: 2, ..notice }.id(ticket));

@@ -14,4 +14,4 @@ pub use branch::{
 pub use company::{
     Company, CompanyCommand, CompanyEvent, ListProducts, SetCompanyCalendar, SetPolicy, SetProvinceDays,
 };
-pub use view::{BranchView, Organisation};
+pub use view::{BranchView, Informed, Organisation};

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::aggregate::{Aggregate, Happened};
 use crate::ids::{BranchId, StaffId};
 use crate::organisation::{Branch, BranchEvent, Company, CompanyEvent, StaffMember};
-use crate::people::Role;
+use crate::people::{Department, Role};
 use crate::rejection::Rejection;
 use crate::sla::Policy;
 use crate::text::Name;
@@ -56,6 +56,15 @@ pub struct BranchView<'a> {
     pub policy: &'a Policy,
     /// The versions of both, to be recorded with what they give (R35).
     pub basis: &'a ClockBasis,
+}
+
+/// Who hears of what is owed: persons, or departments where there are none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Informed {
+    /// Supervisors, or else managers.
+    pub staff: Vec<StaffId>,
+    /// Where the branch has neither.
+    pub departments: Vec<Department>,
 }
 
 impl Organisation {
@@ -279,11 +288,19 @@ impl BranchView<'_> {
         }
     }
 
-    /// The branch's service supervisors (服务主任), who hear of every 催办 (R60).
-    pub fn supervisors(&self) -> Vec<StaffId> {
+    /// Who hears of every emergency and 催办 (R4, R60): the branch's service supervisors (服务主任), or else its managers
+    /// (分公司经理), or else the departments that policy names. Never nobody.
+    pub fn informed(&self) -> Informed {
         let active = |member: &&StaffMember| !self.branch.left.contains_key(&member.id);
-        let supervises = |member: &&StaffMember| member.role == Role::ServiceSupervisor;
-        self.branch.staff.values().filter(active).filter(supervises).map(|member| member.id.clone()).collect()
+        let with = |role: Role| {
+            let staff = self.branch.staff.values().filter(active).filter(|member| member.role == role);
+            staff.map(|member| member.id.clone()).collect::<Vec<_>>()
+        };
+        let staff = [Role::ServiceSupervisor, Role::BranchManager].map(with);
+        match staff.into_iter().find(|staff| !staff.is_empty()) {
+            Some(staff) => Informed { staff, departments: Vec::new() },
+            None => Informed { staff: Vec::new(), departments: self.policy.last_informed() },
+        }
     }
 
     fn unknown_district(&self, district: &Name) -> Rejection {

@@ -38,6 +38,8 @@ pub struct Clock {
     pub state: ClockState,
     /// The notices that went out.
     pub notices: Vec<Notice>,
+    /// Those of them that count no more: the limit turned out to be kept (R40).
+    pub superseded: Vec<Notice>,
 }
 
 /// How a clock stands.
@@ -82,14 +84,25 @@ impl Clock {
         )
     }
 
-    /// The notice to be issued when this clock's limit is broken.
+    /// Which episode of this clock a breach now belongs to, from 0: each superseding begins the next (R61).
+    pub fn episode(&self) -> u32 {
+        self.superseded.iter().map(|notice| notice.episode.saturating_add(1)).max().unwrap_or(0)
+    }
+
+    /// The notices of the present episode, which would be superseded together.
+    pub fn standing_notices(&self) -> impl Iterator<Item = &Notice> {
+        self.notices.iter().filter(|notice| !self.superseded.contains(notice))
+    }
+
+    /// The notice to be issued when this clock's limit is broken: the first of its episode is repetition 0.
     ///
-    /// The first is repetition 0. When it was superseded (R40) and the limit is broken after all, the next one
-    /// is repetition 1: no identity is used twice (R61).
+    /// Earlier builds counted a limit that was broken again by the repetition, within episode 0. Such notices keep their
+    /// identities, and none is used twice: the episode lies beyond that of every superseded one (R61).
     pub fn next_notice(&self) -> Notice {
-        let issued = self.notices.iter().filter(|notice| notice.rung == Rung::Breach).count();
+        let issued = self.standing_notices().filter(|notice| notice.rung == Rung::Breach).count();
         let repetition = u32::try_from(issued).unwrap_or(u32::MAX);
-        Notice { clock: self.kind, cycle: self.cycle, rung: Rung::Breach, repetition }
+        let episode = self.episode();
+        Notice { clock: self.kind, cycle: self.cycle, episode, rung: Rung::Breach, repetition }
     }
 
     /// What is left of the limit when the clock (next) runs from `running_since`.

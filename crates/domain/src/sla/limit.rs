@@ -9,7 +9,7 @@ use crate::aggregate::Instant;
 use crate::text::parsed_or_recorded;
 use crate::working_time::{Measure, WorkingCalendar, WorkingTimeError};
 
-/// A positive length of time up to ten years, written as `6h`, `90m`, `1day 2h`.
+/// A length of time from a microsecond up to ten years, written as `6h`, `90m`, `1day 2h`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, utoipa::ToSchema)]
 #[serde(into = "String")]
 #[schema(
@@ -20,7 +20,7 @@ pub struct Span(Duration);
 
 /// A text that is not a [`Span`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not a length of time: write 6h, 90m or 1day 2h; more than zero, at most ten years")]
+#[error("{0:?} is not a length of time: write 6h, 90m or 1day 2h; a microsecond at least, at most ten years")]
 pub struct InvalidSpan(String);
 
 impl Span {
@@ -29,6 +29,10 @@ impl Span {
 
     /// Checks the bounds.
     pub fn new(duration: Duration) -> Result<Self, InvalidSpan> {
+        // Instants are kept to the microsecond: what is shorter is no time at all.
+        if duration < Duration::from_micros(1) {
+            return Err(InvalidSpan(humantime::format_duration(duration).to_string()));
+        }
         Self::recorded(duration)
     }
 
@@ -141,7 +145,10 @@ mod tests {
     fn a_span_is_ten_years_at_most() {
         assert_eq!("3653days".parse::<Span>().unwrap().duration(), Span::MAX);
         assert!("3653days 1ns".parse::<Span>().is_err());
-        assert_eq!("1ns".parse::<Span>().unwrap().duration(), Duration::from_nanos(1));
+        assert_eq!("1us".parse::<Span>().unwrap().duration(), Duration::from_micros(1));
+        assert!("999ns".parse::<Span>().is_err());
+        assert_eq!(Span::recorded(Duration::from_nanos(1)).unwrap().duration(), Duration::from_nanos(1));
+        assert!(Span::recorded(Duration::ZERO).is_err());
         assert!(Span::new(Duration::ZERO).is_err());
         assert!(Span::new(Span::MAX + Duration::from_nanos(1)).is_err());
     }

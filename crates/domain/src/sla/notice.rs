@@ -33,6 +33,9 @@ pub struct Notice {
     pub clock: ClockKind,
     /// The clock's cycle, counted from 1 and up with each reopening (R39).
     pub cycle: u32,
+    /// The clock's episode, counted from 0: each superseding of a breach begins the next (R40).
+    #[serde(default)]
+    pub episode: u32,
     /// The step of the ladder.
     pub rung: Rung,
     /// The repetition on that rung, from 0.
@@ -50,8 +53,13 @@ impl Notice {
         CommandId(self.derive(ticket, "issue"))
     }
 
+    /// Episode 0 is left out of the name: ids that were given before there were episodes stay what they are.
     fn derive(&self, ticket: TicketId, purpose: &str) -> Uuid {
-        let name = format!("{purpose}/{}/{}/{}/{}", self.clock, self.cycle, self.rung, self.repetition);
+        let Self { clock, cycle, episode, rung, repetition } = self;
+        let name = match episode {
+            0 => format!("{purpose}/{clock}/{cycle}/{rung}/{repetition}"),
+            _ => format!("{purpose}/{clock}/{cycle}/episode-{episode}/{rung}/{repetition}"),
+        };
         Uuid::new_v5(&ticket.0, name.as_bytes())
     }
 }

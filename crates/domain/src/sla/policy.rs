@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::people::Department;
 use crate::rejection::Rejection;
 use crate::sla::{ClockKind, Limit, Measure, Rung, Span};
 use crate::ticket::{Area, CustomerLevel, TicketKind, Urgency};
@@ -73,6 +74,10 @@ pub struct Policy {
     /// Calls of one customer about one product within this time may be duplicates (R5).
     #[serde(default = "Policy::default_duplicate_window")]
     pub duplicate_window: Span,
+    /// Who hears of an emergency or a 催办 where a branch has neither supervisor nor manager; the customer department
+    /// (客户部) if left out.
+    #[serde(default = "Policy::default_informed_departments")]
+    pub informed_departments: Vec<Department>,
 }
 
 impl Default for Policy {
@@ -96,6 +101,7 @@ impl Default for Policy {
             ladder: Self::default_ladder(),
             late_after: Self::default_late_after(),
             duplicate_window: Self::default_duplicate_window(),
+            informed_departments: Self::default_informed_departments(),
         }
     }
 }
@@ -118,6 +124,18 @@ impl Policy {
 
     fn default_duplicate_window() -> Span {
         Span::hours(72)
+    }
+
+    fn default_informed_departments() -> Vec<Department> {
+        vec![Department::Customer]
+    }
+
+    /// Who is the last in the chain: never nobody, whatever was recorded before departments could be named (R60).
+    pub fn last_informed(&self) -> Vec<Department> {
+        match self.informed_departments.as_slice() {
+            [] => Self::default_informed_departments(),
+            named => named.to_vec(),
+        }
     }
 
     /// The limit of a clock for a case; `None` where no rule fits: then the clock does not run.
@@ -147,6 +165,11 @@ impl Policy {
         }
         if self.ladder != Self::default_ladder() {
             return refused("the ladder has one step for now: rung \"breach\" with 0 repetitions");
+        }
+        if self.informed_departments.is_empty() {
+            return refused(
+                "informed_departments names at least one: somebody hears of what nobody else does",
+            );
         }
         if self.late_after.duration() > Duration::from_secs(31 * 86_400) {
             return refused("late_after is at most 31 days");
@@ -238,6 +261,16 @@ mod tests {
         assert_eq!(policy.ladder, [LadderStep { rung: Rung::Breach, repetitions: 0 }]);
         assert_eq!(policy.late_after.to_string(), "1m");
         assert_eq!(policy.duplicate_window.to_string(), "3days");
+        assert_eq!(policy.informed_departments, [Department::Customer]);
+    }
+
+    #[test]
+    fn r60_nobody_to_tell_is_never_nobody() {
+        let nobody = Policy { informed_departments: Vec::new(), ..Policy::default() };
+        assert!(matches!(nobody.check(), Err(Rejection::PolicyRefused { .. })));
+        assert_eq!(nobody.last_informed(), [Department::Customer]);
+        let dispatch = Policy { informed_departments: vec![Department::Dispatch], ..Policy::default() };
+        assert_eq!((dispatch.check(), dispatch.last_informed()), (Ok(()), vec![Department::Dispatch]));
     }
 
     #[test]

@@ -61,6 +61,7 @@ impl<'a> ClockChange<'a> {
             running_since: at,
             state: ClockState::Running { due_at },
             notices: Vec::new(),
+            superseded: Vec::new(),
         };
         self.events.push(TicketEvent::ClockStarted {
             clock: kind,
@@ -233,13 +234,15 @@ impl<'a> ClockChange<'a> {
     /// The limit is broken: the breach and its 催办 in one breath (R60).
     pub(super) fn breach(&mut self, clock: &Clock, due_at: Instant) {
         let (kind, cycle) = (clock.kind, clock.cycle);
+        let informed = self.branch.informed();
         let late_by = (self.context.now - due_at).to_std().unwrap_or_default();
         self.events.push(TicketEvent::SlaBreached { clock: kind, cycle, due_at });
         self.events.push(TicketEvent::ExpediteNoticeIssued {
             notice: clock.next_notice(),
             due_at,
             addressee: self.ticket.owes(kind),
-            informed: self.branch.supervisors(),
+            informed: informed.staff,
+            informed_departments: informed.departments,
             late: late_by > self.branch.policy.late_after.duration(),
         });
     }
@@ -262,10 +265,10 @@ impl<'a> ClockChange<'a> {
         Ok(due_at)
     }
 
-    /// Each breach has one notice, and the clock's last breach is the one that turns out to be none.
+    /// The breach turns out to be none: all notices of its episode count no more (R61).
     fn supersede(&mut self, clock: &Clock) {
         let superseded =
-            clock.notices.last().map(|notice| TicketEvent::ExpediteNoticeSuperseded { notice: *notice });
+            clock.standing_notices().map(|notice| TicketEvent::ExpediteNoticeSuperseded { notice: *notice });
         self.events.extend(superseded);
     }
 }

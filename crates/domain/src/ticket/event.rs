@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use crate::aggregate::Instant;
 use crate::ids::{BranchId, Number, StaffId, TicketId};
-use crate::people::{Customer, Party, words};
+use crate::organisation::Informed;
+use crate::people::{Customer, Department, Party, words};
 use crate::sla::{Clock, ClockKind, Limit, Notice};
 use crate::text::{Line, Name, Note};
 use crate::ticket::pause::PauseReason;
@@ -42,8 +43,8 @@ pub enum TicketEvent {
     },
     /// 服务凭证 written for a repair (R11).
     WorkOrderIssued { work_order: Number },
-    /// The supervisors are to hear of an emergency at once (R4).
-    EmergencyRaised { supervisors: Vec<StaffId> },
+    /// The supervisors are to hear of an emergency at once, or who stands in for them: managers, or departments (R4).
+    EmergencyRaised { supervisors: Vec<StaffId>, departments: Vec<Department> },
     /// 响应: the customer got the first answer (R30).
     CustomerResponded { channel: Channel, answer: Option<Note> },
     /// 派工: a technician was sent (R11).
@@ -125,10 +126,19 @@ pub enum TicketEvent {
         due_at: Instant,
         addressee: Party,
         informed: Vec<StaffId>,
+        /// Who hears of it where the branch has nobody who could.
+        informed_departments: Vec<Department>,
         late: bool,
     },
     /// A late entry showed that the limit had been kept: the notice stays, but counts no more (R40).
     ExpediteNoticeSuperseded { notice: Notice },
+}
+
+impl TicketEvent {
+    /// An emergency is raised with whoever hears of it.
+    pub(super) fn emergency(informed: Informed) -> Self {
+        Self::EmergencyRaised { supervisors: informed.staff, departments: informed.departments }
+    }
 }
 
 /// Which policy and which calendar gave a due instant (R35).

@@ -62,7 +62,7 @@ impl Ticket {
             events.push(TicketEvent::WorkOrderIssued { work_order: case.number.clone() });
         }
         if urgency == Urgency::Emergency && case.urgency != Urgency::Emergency {
-            events.push(TicketEvent::EmergencyRaised { supervisors: branch.supervisors() });
+            events.push(TicketEvent::emergency(branch.informed()));
         }
         let after = self.after(&events, context);
         let mut change = ClockChange::of(&after, context, &branch);

@@ -198,7 +198,7 @@ impl Ticket {
             record(TicketEvent::WorkOrderIssued { work_order: registration.number.clone() });
         }
         if request.urgency == Urgency::Emergency {
-            record(TicketEvent::EmergencyRaised { supervisors: branch.supervisors() });
+            record(TicketEvent::emergency(branch.informed()));
         }
         let mut change = ClockChange::of(&ticket, context, &branch);
         change.start(ClockKind::Response, context.occurred_at)?;

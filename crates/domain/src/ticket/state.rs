@@ -139,7 +139,9 @@ impl Ticket {
                 }
                 // One that was cancelled and is owed again begins anew under the same identity.
                 let before = self.clocks.iter().position(|one| one.kind == *kind && one.cycle == *cycle);
-                let notices = before.map(|index| self.clocks.remove(index).notices).unwrap_or_default();
+                let before = before.map(|index| self.clocks.remove(index));
+                let (notices, superseded) =
+                    before.map(|before| (before.notices, before.superseded)).unwrap_or_default();
                 self.clocks.push(Clock {
                     kind: *kind,
                     cycle: *cycle,
@@ -149,6 +151,7 @@ impl Ticket {
                     running_since: *started_at,
                     state: ClockState::Running { due_at: *due_at },
                     notices,
+                    superseded,
                 });
             }
             E::ClockMet { clock, cycle, met_at, late_recorded } => {
@@ -189,6 +192,11 @@ impl Ticket {
             E::ExpediteNoticeIssued { notice, .. } => {
                 if let Some(clock) = self.clock_mut(notice.clock, notice.cycle) {
                     clock.notices.push(*notice);
+                }
+            }
+            E::ExpediteNoticeSuperseded { notice } => {
+                if let Some(clock) = self.clock_mut(notice.clock, notice.cycle) {
+                    clock.superseded.push(*notice);
                 }
             }
             _ => {}

@@ -67,7 +67,8 @@ fn r36_a_move_records_limit_and_basis() {
 #[test]
 fn r4_raised_to_emergency_alerts_the_supervisors_once() {
     let raised = |story: &Story| {
-        let emergency = TicketEvent::EmergencyRaised { supervisors: vec![staff("S1")] };
+        let emergency =
+            TicketEvent::EmergencyRaised { supervisors: vec![staff("S1")], departments: Vec::new() };
         story.history.iter().filter(|event| **event == emergency).count()
     };
     let story = waiting().and([at("03-04 10:00", urgency(Urgency::Emergency))]);

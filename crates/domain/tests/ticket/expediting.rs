@@ -83,6 +83,8 @@ fn r61_the_identity_gives_the_same_ids_whoever_computes_them() {
         notice(Response, 1, 0).id(ticket_id()).0,
         notice(Dispatch, 2, 0).id(ticket_id()).0,
         notice(Dispatch, 1, 1).id(ticket_id()).0,
+        Notice { episode: 1, ..one }.id(ticket_id()).0,
+        Notice { episode: 2, ..one }.id(ticket_id()).0,
         Notice { rung: Rung::Warning, ..one }.id(ticket_id()).0,
     ];
     let distinct: std::collections::BTreeSet<_> = ids.iter().collect();

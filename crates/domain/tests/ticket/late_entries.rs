@@ -1,7 +1,8 @@
 //! What is entered later than it happened: R2, R40, R61.
 
 use cuiban_domain::Rejection;
-use cuiban_domain::sla::ClockState;
+use cuiban_domain::sla::{ClockState, Notice};
+use cuiban_domain::ticket::TicketEvent;
 
 use crate::story::{Story, at, given, late};
 use crate::words::*;
@@ -142,7 +143,8 @@ fn r61_a_limit_broken_after_all_gets_a_notice_of_its_own_and_none_twice() {
         .and([late("03-04 15:00", "03-04 16:30", pause()), at("03-05 09:00", resume())])
         .due(Dispatch, "03-05 10:00");
     let second = story.clock(Dispatch).next_notice();
-    assert_eq!(second, notice(Dispatch, 1, 1));
+    let second_episode = Notice { episode: 1, ..notice(Dispatch, 1, 0) };
+    assert_eq!(second, second_episode);
     let issue_second = cuiban_domain::ticket::IssueExpediteNotice { notice: second };
     let story = story
         .when(at("03-05 10:01", issue(Dispatch, 1)))
@@ -153,11 +155,46 @@ fn r61_a_limit_broken_after_all_gets_a_notice_of_its_own_and_none_twice() {
         .then_obeyed()
         .when(at("03-05 10:02", issue_second))
         .then_nothing();
-    assert_eq!(story.clock(Dispatch).notices, [notice(Dispatch, 1, 0), notice(Dispatch, 1, 1)]);
+    assert_eq!(story.clock(Dispatch).notices, [notice(Dispatch, 1, 0), second_episode]);
     // An arrival before the second due instant supersedes the second notice; the first one was already.
     story
         .when(late("03-05 09:59", "03-05 11:00", arrive()))
         .then_clocks([met(Dispatch, "03-05 09:59", true), superseded(Dispatch, 1)]);
+}
+
+#[test]
+fn r61_what_earlier_builds_recorded_as_repetitions_keeps_its_identity_and_none_is_used_twice() {
+    // Broken, superseded and broken again, as a build wrote it that knew no episodes.
+    let mut story = urged().and([late("03-04 15:00", "03-04 16:30", pause()), at("03-05 09:00", resume())]);
+    let recorded_at = instant("03-05 10:00:01");
+    let happened = cuiban_domain::Happened { occurred_at: recorded_at, recorded_at };
+    let [breached, mut issued] = breach(Dispatch, "03-05 10:00", person("T1"));
+    if let TicketEvent::ExpediteNoticeIssued { notice, .. } = &mut issued {
+        notice.repetition = 1;
+    }
+    [breached, issued]
+        .iter()
+        .for_each(|event| cuiban_domain::Aggregate::evolve(&mut story.ticket, event, happened));
+    assert_eq!(story.clock(Dispatch).notices, [notice(Dispatch, 1, 0), notice(Dispatch, 1, 1)]);
+    // The late arrival supersedes what stands, and nothing twice.
+    let story = story.when(late("03-05 09:30", "03-05 11:00", pause())).then_obeyed();
+    let second = TicketEvent::ExpediteNoticeSuperseded { notice: notice(Dispatch, 1, 1) };
+    assert_eq!(story.history.last(), Some(&second));
+    let third = Notice { episode: 1, ..notice(Dispatch, 1, 0) };
+    assert_eq!(story.clock(Dispatch).next_notice(), third);
+}
+
+#[test]
+fn r61_all_notices_of_an_episode_are_superseded_together() {
+    let mut story = urged();
+    let clock = story.ticket.clocks.iter_mut().find(|clock| clock.kind == Dispatch).unwrap();
+    let repeated = notice(Dispatch, 1, 1);
+    clock.notices.push(repeated);
+    story.when(late("03-04 15:59", "03-04 17:00", arrive())).then_clocks([
+        met(Dispatch, "03-04 15:59", true),
+        superseded(Dispatch, 0),
+        TicketEvent::ExpediteNoticeSuperseded { notice: repeated },
+    ]);
 }
 
 #[test]

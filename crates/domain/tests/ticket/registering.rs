@@ -2,7 +2,9 @@
 
 use cuiban_domain::Rejection;
 use cuiban_domain::ids::{BranchId, Number};
-use cuiban_domain::organisation::ListProducts;
+use cuiban_domain::organisation::{LeaveStaff, ListProducts, SetPolicy};
+use cuiban_domain::people::{Department, Role};
+use cuiban_domain::sla::Policy;
 use cuiban_domain::ticket::{
     Area, CustomerLevel, Priority, RegisterTicket, ServiceBasis, TicketEvent, TicketKind, Urgency,
 };
@@ -127,10 +129,44 @@ fn r3_one_id_is_one_registration() {
 }
 
 #[test]
+fn r4_r60_nobody_to_tell_is_never_nobody() {
+    let emergency = || RegisterTicket { urgency: Urgency::Emergency, ..call(TicketKind::Repair) };
+    let told = |office: &Office| {
+        let story = given_in(office.clone(), [at("03-04 09:00", register(emergency()))]);
+        let TicketEvent::EmergencyRaised { supervisors, departments } = story.history[2].clone() else {
+            panic!("{:?}", story.history)
+        };
+        let story = story.and([at("03-05 17:00", issue(Dispatch, 1))]);
+        let Some(TicketEvent::ExpediteNoticeIssued { informed, informed_departments, .. }) =
+            story.history.last()
+        else {
+            panic!("{:?}", story.history)
+        };
+        assert_eq!((informed, informed_departments), (&supervisors, &departments));
+        (supervisors, departments)
+    };
+    let mut office = Office::new();
+    assert_eq!(told(&office), (vec![staff("S1")], vec![]));
+    office.admit("B0", "M1", Role::BranchManager);
+    assert_eq!(told(&office), (vec![staff("S1")], vec![]));
+    office.branch("B0", LeaveStaff { staff: staff("S1"), successor: staff("K1") });
+    assert_eq!(told(&office), (vec![staff("M1")], vec![]));
+    office.branch("B0", LeaveStaff { staff: staff("M1"), successor: staff("K1") });
+    assert_eq!(told(&office), (vec![], vec![Department::Customer]));
+    let informed_departments = vec![Department::Dispatch, Department::Customer];
+    let policy = Policy { informed_departments: informed_departments.clone(), ..Policy::default() };
+    office.company(SetPolicy { policy });
+    assert_eq!(told(&office), (vec![], informed_departments));
+}
+
+#[test]
 fn r4_an_emergency_alerts_the_supervisors_at_once() {
     let emergency = RegisterTicket { urgency: Urgency::Emergency, ..call(TicketKind::Complaint) };
     let story = given([at("03-04 09:00", register(emergency))]);
-    assert_eq!(story.history[1], TicketEvent::EmergencyRaised { supervisors: vec![staff("S1")] });
+    assert_eq!(
+        story.history[1],
+        TicketEvent::EmergencyRaised { supervisors: vec![staff("S1")], departments: Vec::new() }
+    );
     let calm = given([at("03-04 09:00", complaint())]);
     assert!(!calm.history.iter().any(|event| matches!(event, TicketEvent::EmergencyRaised { .. })));
 }

@@ -162,7 +162,7 @@ pub(crate) fn move_deadlines(reason: DeadlineReason) -> MoveDeadlines {
 
 /// The notice of a breach.
 pub(crate) fn notice(clock: ClockKind, cycle: u32, repetition: u32) -> Notice {
-    Notice { clock, cycle, rung: Rung::Breach, repetition }
+    Notice { clock, cycle, episode: 0, rung: Rung::Breach, repetition }
 }
 
 pub(crate) fn issue(clock: ClockKind, cycle: u32) -> IssueExpediteNotice {
@@ -181,8 +181,9 @@ pub(crate) fn ended(clock: ClockKind, ended_at: &str) -> TicketEvent {
     TicketEvent::BreachEnded { clock, cycle: 1, ended_at: instant(ended_at) }
 }
 
-pub(crate) fn superseded(clock: ClockKind, repetition: u32) -> TicketEvent {
-    TicketEvent::ExpediteNoticeSuperseded { notice: notice(clock, 1, repetition) }
+/// The first notice of an episode counts no more.
+pub(crate) fn superseded(clock: ClockKind, episode: u32) -> TicketEvent {
+    TicketEvent::ExpediteNoticeSuperseded { notice: Notice { episode, ..notice(clock, 1, 0) } }
 }
 
 /// The breach of a clock of the first cycle and its notice, in time, to B0's supervisor's knowledge.
@@ -190,7 +191,14 @@ pub(crate) fn breach(clock: ClockKind, due_at: &str, addressee: Party) -> [Ticke
     let (notice, due_at, informed) = (notice(clock, 1, 0), instant(due_at), vec![staff("S1")]);
     [
         TicketEvent::SlaBreached { clock, cycle: 1, due_at },
-        TicketEvent::ExpediteNoticeIssued { notice, due_at, addressee, informed, late: false },
+        TicketEvent::ExpediteNoticeIssued {
+            notice,
+            due_at,
+            addressee,
+            informed,
+            informed_departments: Vec::new(),
+            late: false,
+        },
     ]
 }
 

@@ -1,13 +1,13 @@
 //! What is no commit of ours, or one of a later day: said so of, never guessed, never a panic.
 
 use cuiban_event_schema::{
-    Chain, DecodeError, EXPORT_MAGIC, ExportReader, SCHEMA_VERSION, commit_id, decode, encode, proto,
+    Chain, DecodeError, EXPORT_MAGIC, EncodeError, ExportReader, SCHEMA_VERSION, commit_id, decode, proto,
     to_json, to_line,
 };
 use proptest::prelude::*;
 use prost::Message as _;
 
-use crate::samples::{envelope, samples};
+use crate::samples::{encode, envelope, samples};
 
 fn record() -> proto::CommitRecord {
     let sample = samples().remove("TechnicianArrived").unwrap();
@@ -93,6 +93,45 @@ fn a_word_that_no_vocabulary_has_is_named() {
     }
     let unset = proto::event::Event::SlaBreached(proto::SlaBreached::default());
     invalid(|record| record.events[0].event = Some(unset), "SlaBreached.clock");
+}
+
+#[test]
+fn r91_a_notice_shares_its_commit_with_clock_events_only() {
+    let mut samples = samples();
+    let mut sample = |name: &str| samples.remove(name).unwrap().bare;
+    let (issued, breached) = (sample("ExpediteNoticeIssued"), sample("SlaBreached"));
+    let notice = vec![breached, issued];
+    assert!(cuiban_event_schema::encode(&envelope(), &notice).is_ok());
+    for name in ["CustomerResponded", "TicketCancelled", "BreachEnded", "CommitSteppedOver"] {
+        let mixed = [notice.clone(), vec![sample(name)]].concat();
+        let refused = cuiban_event_schema::encode(&envelope(), &mixed);
+        assert_eq!(refused, Err(EncodeError::MixedWithNotice), "{name}");
+        // What the first release wrote is read for ever; a later writer knew better.
+        let wire = |events: &[cuiban_domain::Event]| {
+            proto::CommitRecord::decode(encode(&envelope(), events).as_slice()).unwrap()
+        };
+        let mut record = wire(&notice);
+        record.events.extend(wire(&mixed[2..]).events);
+        record.schema_version = 1;
+        assert_eq!(decode(&record.encode_to_vec()).unwrap().events, mixed);
+        record.schema_version = 2;
+        let refused = decode(&record.encode_to_vec());
+        assert!(matches!(refused, Err(DecodeError::Invalid(_))), "{name}: {refused:?}");
+    }
+}
+
+#[test]
+fn a_commit_has_the_lowest_version_that_reads_it_rightly() {
+    for (name, sample) in samples() {
+        let version = |event: &cuiban_domain::Event| {
+            let bytes = encode(&envelope(), std::slice::from_ref(event));
+            proto::CommitRecord::decode(bytes.as_slice()).unwrap().schema_version
+        };
+        // Only who does not know episodes would take one notice for another.
+        let names_episode = name.starts_with("ExpediteNotice");
+        let expected = if names_episode { SCHEMA_VERSION } else { 1 };
+        assert_eq!(version(&sample.full), expected, "{name}");
+    }
 }
 
 #[test]

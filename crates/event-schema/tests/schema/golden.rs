@@ -1,6 +1,7 @@
 //! What was written once is read for ever.
 //!
-//! Each event has a commit in `tests/golden/<Event>.v<schema version>.bin`, and its readable twin beside it. With
+//! Each event has a commit in `tests/golden/<Event>.v<schema version>.bin`, of the lowest version that reads it rightly, and
+//! its readable twin beside it. With
 //! `CUIBAN_WRITE_GOLDEN=1` the missing ones are written; those that are there are never written over. When an event gains a
 //! field, the files of its older shape are moved to `<Event>.v1.<n>.…`: they are read as ever.
 
@@ -8,7 +9,8 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
-use cuiban_event_schema::{Commit, EVENT_NAMES, SCHEMA_VERSION, decode, to_json};
+use cuiban_event_schema::{Commit, EVENT_NAMES, decode, proto, to_json};
+use prost::Message as _;
 
 use crate::samples::{Sample, samples};
 
@@ -24,7 +26,8 @@ fn written() -> impl Iterator<Item = PathBuf> {
 
 /// The kept bytes of an event's commit, written now if that is asked for.
 fn kept(name: &str, sample: &Sample) -> Vec<u8> {
-    let path = folder().join(format!("{name}.v{SCHEMA_VERSION}.bin"));
+    let record = proto::CommitRecord::decode(sample.bytes().as_slice()).unwrap();
+    let path = folder().join(format!("{name}.v{}.bin", record.schema_version));
     if !path.exists() && env::var_os("CUIBAN_WRITE_GOLDEN").is_some() {
         let json = serde_json::to_string_pretty(&to_json(&sample.bytes()).unwrap()).unwrap();
         fs::create_dir_all(folder()).unwrap();

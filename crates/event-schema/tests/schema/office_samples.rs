@@ -5,7 +5,7 @@ use cuiban_domain::alert::{AlertEvent, Outcome};
 use cuiban_domain::ids::ChannelId;
 use cuiban_domain::numbering::NumberingEvent;
 use cuiban_domain::organisation::{BranchEvent, BranchHours, CompanyEvent, District, StaffMember};
-use cuiban_domain::people::Role;
+use cuiban_domain::people::{Department, Role};
 use cuiban_domain::schedule::ScheduleEvent;
 use cuiban_domain::sla::{ClockKind, LadderStep, Limit, LimitRule, Measure, Policy, Rung};
 use cuiban_domain::step_over::StepOverEvent;
@@ -35,7 +35,13 @@ fn company() -> Vec<Sample> {
         Sample::new(
             CompanyEvent::PolicySet { policy: full_policy() },
             CompanyEvent::PolicySet {
-                policy: Policy { limits: vec![], restart_on_reopen: vec![], ladder: vec![], ..full_policy() },
+                policy: Policy {
+                    limits: vec![],
+                    restart_on_reopen: vec![],
+                    ladder: vec![],
+                    informed_departments: vec![],
+                    ..full_policy()
+                },
             },
         ),
         Sample::new(
@@ -186,5 +192,6 @@ fn full_policy() -> Policy {
         ],
         late_after: "90s".parse().unwrap(),
         duplicate_window: "3days".parse().unwrap(),
+        informed_departments: vec![Department::Customer, Department::Dispatch],
     }
 }

@@ -1,9 +1,9 @@
 //! A commit as people and `jq` read it.
 
-use cuiban_event_schema::{encode, to_json, to_line};
+use cuiban_event_schema::{to_json, to_line};
 use serde_json::json;
 
-use crate::samples::{envelope, first_envelope, samples};
+use crate::samples::{encode, envelope, first_envelope, samples};
 
 fn line(name: &str) -> String {
     let (full, _) = events(name);
@@ -45,10 +45,11 @@ fn a_line_tells_each_event_in_plain_words() {
     assert_eq!(
         events("ExpediteNoticeIssued"),
         (
-            "ExpediteNoticeIssued notice={clock=dispatch cycle=2 rung=deputy_general_manager repetition=3} \
-             due_at=2026-03-04T08:00:00Z addressee={staff=T1} informed=[S1, S2] late=true"
+            "ExpediteNoticeIssued notice={clock=dispatch cycle=2 rung=deputy_general_manager repetition=3 episode=1} \
+             due_at=2026-03-04T08:00:00Z addressee={staff=T1} informed=[S1, S2] late=true \
+             informed_departments=[dispatch, customer]"
                 .to_owned(),
-            "ExpediteNoticeIssued notice={clock=dispatch cycle=2 rung=deputy_general_manager repetition=3} \
+            "ExpediteNoticeIssued notice={clock=dispatch cycle=2 rung=deputy_general_manager repetition=3 episode=1} \
              due_at=2026-03-04T08:00:00Z addressee={department=customer} late=false"
                 .to_owned(),
         )

@@ -1,20 +1,21 @@
 //! There and back: every event, every envelope, every word of every vocabulary.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use cuiban_domain::Event;
 use cuiban_domain::alert::{AlertEvent, Outcome};
 use cuiban_domain::ids::ChannelId;
 use cuiban_domain::organisation::{BranchEvent, CompanyEvent, StaffMember};
 use cuiban_domain::people::{Department, Party, Phone, Role};
-use cuiban_domain::sla::{ClockKind, Limit, LimitRule, Measure, Notice, Rung};
+use cuiban_domain::sla::{ClockKind, Limit, LimitRule, Measure, Notice, Rung, Span};
 use cuiban_domain::text::{Line, Name};
 use cuiban_domain::ticket::{
     Area, Channel, CustomerLevel, DeadlineReason, PauseReason, ServiceBasis, TicketEvent, TicketKind, Urgency,
 };
-use cuiban_event_schema::{Commit, EVENT_NAMES, decode, encode, hash};
+use cuiban_event_schema::{Commit, EVENT_NAMES, decode, hash};
 
-use crate::samples::{at, envelope, first_envelope, line, name, samples};
+use crate::samples::{at, encode, envelope, first_envelope, line, name, samples};
 use crate::ticket_samples::{branch, staff};
 
 #[track_caller]
@@ -41,8 +42,9 @@ fn every_event_comes_back_as_it_went() {
 
 #[test]
 fn all_events_of_a_commit_keep_their_order() {
-    let events: Vec<_> = samples().into_values().flat_map(|sample| [sample.bare, sample.full]).collect();
-    survives(events);
+    let notices = |event: &Event| matches!(event, Event::Ticket(TicketEvent::ExpediteNoticeIssued { .. }));
+    let events = samples().into_values().flat_map(|sample| [sample.bare, sample.full]);
+    survives(events.filter(|event| !notices(event)).collect());
     survives(Vec::new());
 }
 
@@ -91,20 +93,30 @@ fn every_word_of_a_ticket_s_vocabularies_comes_back() {
     }
     for clock in ClockKind::ALL {
         for rung in Rung::ALL {
-            let notice = Notice { clock: *clock, cycle: u32::MAX, rung: *rung, repetition: u32::MAX };
+            let notice = Notice {
+                clock: *clock,
+                cycle: u32::MAX,
+                episode: u32::MAX,
+                rung: *rung,
+                repetition: u32::MAX,
+            };
             add(TicketEvent::ExpediteNoticeSuperseded { notice });
         }
     }
+    survives(events);
     for department in Department::ALL {
-        add(TicketEvent::ExpediteNoticeIssued {
-            notice: Notice { clock: ClockKind::Response, cycle: 1, rung: Rung::Breach, repetition: 0 },
+        let notice =
+            Notice { clock: ClockKind::Response, cycle: 1, episode: 0, rung: Rung::Breach, repetition: 0 };
+        let issued = TicketEvent::ExpediteNoticeIssued {
+            notice,
             due_at: at("08:00:00"),
             addressee: Party::Department(*department),
             informed: Vec::new(),
+            informed_departments: vec![*department],
             late: false,
-        });
+        };
+        survives(vec![issued.into()]);
     }
-    survives(events);
 }
 
 #[test]
@@ -121,7 +133,7 @@ fn every_word_of_the_office_s_vocabularies_comes_back() {
         events.push(BranchEvent::StaffAdmitted { member }.into());
     }
     for measure in [Measure::Wall, Measure::Working] {
-        let limit = Limit { span: "1ns".parse().unwrap(), measure };
+        let limit = Limit { span: Span::recorded(Duration::from_nanos(1)).unwrap(), measure };
         let (kind, urgency, area) = (None, None, None);
         let customer_level = Some(CustomerLevel::Standard);
         let rule = LimitRule { clock: ClockKind::Response, limit, kind, urgency, customer_level, area };

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use cuiban_domain::ids::{Actor, CommandId, CorrelationId};
 use cuiban_domain::text::{Line, Name, Note};
 use cuiban_domain::{Event, Happened, Instant};
-use cuiban_event_schema::{Envelope, encode, event_name};
+use cuiban_event_schema::{Envelope, event_name};
 use uuid::Uuid;
 
 use crate::{office_samples, ticket_samples};
@@ -30,6 +30,11 @@ impl Sample {
         let (envelope, events) = self.commit();
         encode(&envelope, &events)
     }
+}
+
+/// The commit's bytes, of events that may stand together.
+pub(crate) fn encode(envelope: &Envelope, events: &[Event]) -> Vec<u8> {
+    cuiban_event_schema::encode(envelope, events).unwrap()
 }
 
 /// All samples, by the event's name.

@@ -84,8 +84,11 @@ fn registration() -> Vec<Sample> {
         Sample::new(full, bare),
         both(E::WorkOrderIssued { work_order: number() }),
         Sample::new(
-            E::EmergencyRaised { supervisors: vec![staff("S1"), staff("S2")] },
-            E::EmergencyRaised { supervisors: Vec::new() },
+            E::EmergencyRaised {
+                supervisors: vec![staff("S1"), staff("S2")],
+                departments: vec![Department::Customer],
+            },
+            E::EmergencyRaised { supervisors: Vec::new(), departments: Vec::new() },
         ),
         Sample::new(
             E::CustomerResponded {
@@ -201,11 +204,12 @@ fn clock(state: ClockState) -> Clock {
         running_since: at("06:30:00"),
         state,
         notices: vec![notice(Rung::Breach, 0), notice(Rung::Breach, 1)],
+        superseded: vec![notice(Rung::Breach, 0)],
     }
 }
 
 fn notice(rung: Rung, repetition: u32) -> Notice {
-    Notice { clock: ClockKind::Dispatch, cycle: 2, rung, repetition }
+    Notice { clock: ClockKind::Dispatch, cycle: 2, episode: 0, rung, repetition }
 }
 
 fn working(span: &str) -> Limit {
@@ -262,10 +266,11 @@ fn runs() -> Vec<Sample> {
 fn breaches() -> Vec<Sample> {
     let (clock, cycle, due_at) = (ClockKind::Resolution, 1, at("08:00:00"));
     let issued = |addressee, informed, late| E::ExpediteNoticeIssued {
-        notice: notice(Rung::DeputyGeneralManager, 3),
+        notice: Notice { episode: 1, ..notice(Rung::DeputyGeneralManager, 3) },
         due_at,
         addressee,
         informed,
+        informed_departments: if late { Department::ALL.to_vec() } else { Vec::new() },
         late,
     };
     vec![
@@ -275,7 +280,10 @@ fn breaches() -> Vec<Sample> {
             issued(Party::Staff(staff("T1")), vec![staff("S1"), staff("S2")], true),
             issued(Party::Department(Department::Customer), Vec::new(), false),
         ),
-        both(E::ExpediteNoticeSuperseded { notice: notice(Rung::Breach, 0) }),
+        Sample::new(
+            E::ExpediteNoticeSuperseded { notice: Notice { episode: 1, ..notice(Rung::Breach, 0) } },
+            E::ExpediteNoticeSuperseded { notice: notice(Rung::Breach, 0) },
+        ),
     ]
 }
 

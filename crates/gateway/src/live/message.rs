@@ -57,7 +57,7 @@ fn notices(recorded: &RecordedCommit, commit: &Commit) -> Vec<Value> {
             let id = ticket.map(|ticket| notice.id(ticket));
             Some(serde_json::json!({
                 "id": id, "clock": notice.clock, "cycle": notice.cycle, "rung": notice.rung,
-                "repetition": notice.repetition, "due_at": due_at, "addressee": addressee, "late": late,
+                "episode": notice.episode, "repetition": notice.repetition, "due_at": due_at, "addressee": addressee, "late": late,
             }))
         }
         _ => None,

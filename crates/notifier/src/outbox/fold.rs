@@ -36,7 +36,7 @@ pub(crate) struct OutboxFold {
 
 impl Projection for OutboxFold {
     const NAME: &'static str = "outbox";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
 
     fn project(&self, commit: &Commit, position: Position, view: &mut View<'_>) -> Result<(), Unfoldable> {
         let envelope = &commit.envelope;
@@ -89,7 +89,7 @@ impl OutboxFold {
                 let line = line_of(&key, view)?;
                 view.put(&key, &TicketLine { kind: *kind, urgency: *urgency, ..line })?;
             }
-            TicketEvent::EmergencyRaised { supervisors } => {
+            TicketEvent::EmergencyRaised { supervisors, .. } => {
                 let alert = Alert {
                     informed: supervisors.clone(),
                     ..alert_of(
@@ -101,11 +101,12 @@ impl OutboxFold {
                 };
                 self.pending(place, alert, view)?;
             }
-            TicketEvent::ExpediteNoticeIssued { notice, due_at, addressee, informed, late } => {
+            TicketEvent::ExpediteNoticeIssued { notice, due_at, addressee, informed, late, .. } => {
                 let alert = Alert {
                     clock: Some(notice.clock),
                     cycle: Some(notice.cycle),
                     rung: Some(notice.rung),
+                    episode: Some(notice.episode),
                     repetition: Some(notice.repetition),
                     due_at: Some(*due_at),
                     late: *late,
@@ -212,6 +213,7 @@ fn alert_of(ticket: TicketId, id: Uuid, line: TicketLine, envelope: &Envelope) -
         clock: None,
         cycle: None,
         rung: None,
+        episode: None,
         repetition: None,
         due_at: None,
         issued_at: envelope.happened.recorded_at,

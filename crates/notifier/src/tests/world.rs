@@ -116,7 +116,7 @@ impl World {
 
     /// Issues the notice of a clock that is due; answers its id.
     pub(super) async fn expedite(&self, ticket: TicketId, clock: ClockKind) -> Uuid {
-        let notice = Notice { clock, cycle: 1, rung: Rung::Breach, repetition: 0 };
+        let notice = Notice { clock, cycle: 1, episode: 0, rung: Rung::Breach, repetition: 0 };
         self.ticket(ticket, IssueExpediteNotice { notice }).await;
         notice.id(ticket).0
     }

@@ -79,7 +79,7 @@ pub(crate) fn branch_prefix(branch: &BranchId) -> Key {
 
 impl Projection for Notices {
     const NAME: &'static str = "notices";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
 
     fn project(&self, commit: &Commit, position: Position, view: &mut View<'_>) -> Result<(), Unfoldable> {
         if commit.envelope.stream_kind == Alert::KIND {
@@ -149,7 +149,9 @@ fn issue(
     place: Place,
     view: &mut View<'_>,
 ) -> Result<(), Unfoldable> {
-    let TicketEvent::ExpediteNoticeIssued { notice, due_at, addressee, informed, late } = event else {
+    let TicketEvent::ExpediteNoticeIssued { notice, due_at, addressee, informed, informed_departments, late } =
+        event
+    else {
         return Ok(());
     };
     let noticed = view.get::<NoticedTicket>(&Key::new().id(ticket.0))?.ok_or_else(|| unknown(ticket))?;
@@ -165,6 +167,7 @@ fn issue(
         position: place.position.raw(),
         addressee: addressee.clone(),
         informed: informed.clone(),
+        informed_departments: informed_departments.clone(),
         late: *late,
         superseded: false,
         deliveries: Vec::new(),

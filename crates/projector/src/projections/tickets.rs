@@ -103,7 +103,7 @@ pub(crate) fn phone_prefix(phone: &Phone) -> Key {
 
 impl Projection for Tickets {
     const NAME: &'static str = "tickets";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
 
     fn project(&self, commit: &Commit, _: Position, view: &mut View<'_>) -> Result<(), Unfoldable> {
         for event in &commit.events {

@@ -2,7 +2,7 @@
 
 use cuiban_domain::Instant;
 use cuiban_domain::ids::{BranchId, ChannelId, NoticeId, Number, StaffId, TicketId};
-use cuiban_domain::people::Party;
+use cuiban_domain::people::{Department, Party};
 use cuiban_domain::sla::Notice;
 use cuiban_domain::text::Line;
 use serde::{Deserialize, Serialize};
@@ -37,6 +37,8 @@ pub struct NoticeRow {
     pub addressee: Party,
     /// Who hears of it.
     pub informed: Vec<StaffId>,
+    /// Who hears of it where the branch has neither supervisor nor manager.
+    pub informed_departments: Vec<Department>,
     /// Recorded markedly after its instant (R64).
     pub late: bool,
     /// A late entry showed that the limit had been kept: it counts no more (R40).

@@ -89,7 +89,7 @@ fn steps_over(bad: &RecordedCommit, position: u64) -> RecordedCommit {
         sha256: cuiban_event_schema::hash(&bad.payload),
         reason: Line::new("误写入").unwrap(),
     };
-    let payload = cuiban_event_schema::encode(&envelope, &[Event::SteppedOver(step)]).into();
+    let payload = cuiban_event_schema::encode(&envelope, &[Event::SteppedOver(step)]).unwrap().into();
     RecordedCommit { position: Position::from_raw(position), payload, ..bad.clone() }
 }
 

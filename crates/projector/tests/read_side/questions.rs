@@ -320,7 +320,7 @@ async fn r4_r20_a_board_without_room_for_all_shows_the_most_pressing_and_says_ho
 }
 
 fn first_notice(clock: ClockKind) -> Notice {
-    Notice { clock, cycle: 1, rung: Rung::Breach, repetition: 0 }
+    Notice { clock, cycle: 1, episode: 0, rung: Rung::Breach, repetition: 0 }
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use cuiban_domain::ids::{BranchId, CommandId, TicketId};
 use cuiban_domain::ticket::TicketEvent as E;
 use cuiban_domain::{Event, Instant};
 use cuiban_event_log::{Append, RecordedCommit};
-use cuiban_event_schema::Commit;
+use cuiban_event_schema::{Commit, Envelope};
 use cuiban_notifier::Message;
 use cuiban_projector::WriteFault;
 use uuid::Uuid;
@@ -37,7 +37,11 @@ fn changed(append: Append, change: impl Fn(&mut Vec<Event>)) -> Append {
     if commit.events.is_empty() {
         return append;
     }
-    Append { payload: Bytes::from(cuiban_event_schema::encode(&commit.envelope, &commit.events)), ..append }
+    Append { payload: encoded(&commit.envelope, &commit.events), ..append }
+}
+
+fn encoded(envelope: &Envelope, events: &[Event]) -> Bytes {
+    Bytes::from(cuiban_event_schema::encode(envelope, events).unwrap())
 }
 
 fn decode(payload: &[u8]) -> Commit {
@@ -118,10 +122,7 @@ impl Seams for WindowAlone {
         let forget = |recorded: RecordedCommit| {
             let Commit { mut envelope, events } = decode(&recorded.payload);
             envelope.commit_id = CommandId(Uuid::from_u128(self.0.fetch_add(1, Ordering::Relaxed).into()));
-            RecordedCommit {
-                payload: Bytes::from(cuiban_event_schema::encode(&envelope, &events)),
-                ..recorded
-            }
+            RecordedCommit { payload: encoded(&envelope, &events), ..recorded }
         };
         commits.into_iter().map(forget).collect()
     }
@@ -154,7 +155,7 @@ plant!(DueRecomputed {
                     *due_at += chrono::TimeDelta::minutes(30);
                 }
             }
-            RecordedCommit { payload: Bytes::from(cuiban_event_schema::encode(&envelope, &events)), ..recorded }
+            RecordedCommit { payload: encoded(&envelope, &events), ..recorded }
         };
         commits.into_iter().map(recompute).collect()
     }
