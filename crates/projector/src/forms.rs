@@ -3,6 +3,7 @@
 /// An instant: RFC 3339 in JSON, microseconds since 1970 in the store.
 pub(crate) mod instant {
     use cuiban_domain::Instant;
+    use cuiban_domain::sla::{Limit, Measure, Span};
     use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 
     pub(crate) fn serialize<S: Serializer>(at: &Instant, serializer: S) -> Result<S::Ok, S::Error> {
@@ -162,5 +163,19 @@ mod tests {
         let stored = crate::codec::encode(1, &times).unwrap();
         assert_eq!(crate::codec::decode::<Times>(1, &stored).unwrap(), times);
         assert!(stored.len() < 32);
+    }
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Limited(#[serde(with = "super::limit")] Limit);
+
+    #[test]
+    fn a_limit_that_the_first_release_recorded_is_a_row_however_short_it_is() {
+        let stored_again = |span: Duration| {
+            let limit = Limit { span: Span::recorded(span).unwrap(), measure: Measure::Working };
+            let stored = crate::codec::encode(1, &Limited(limit)).unwrap();
+            crate::codec::decode::<Limited>(1, &stored).unwrap().0.span.duration()
+        };
+        assert_eq!(stored_again(Duration::from_nanos(1)), Duration::from_micros(1));
+        assert_eq!(stored_again(Span::MAX), Span::MAX);
     }
 }

@@ -12,5 +12,6 @@ mod ticket_samples;
 mod exports;
 mod foreign;
 mod golden;
+mod golden_log;
 mod readable;
 mod round_trip;
