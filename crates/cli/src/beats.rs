@@ -22,7 +22,7 @@ impl NatsBeats {
         &self,
         roll: Roll,
     ) -> Result<tokio::task::JoinHandle<()>, async_nats::SubscribeError> {
-        let mut heard = self.client.subscribe(format!("{}.beat.>", self.prefix)).await?;
+        let mut heard = self.client.subscribe(format!("{}.beat.*.*", self.prefix)).await?;
         Ok(tokio::spawn(async move {
             while let Some(message) = heard.next().await {
                 match Beat::from_json(&message.payload) {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use cuiban_domain::Instant;
 use cuiban_domain::ids::{BranchId, ChannelId};
 use cuiban_projector::{Progress, ReadError};
-use cuiban_vitals::SILENT_MAX;
+use cuiban_vitals::{DeliveryResult, Reading, SILENT_MAX};
 use serde::Serialize;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -199,6 +199,7 @@ impl ChannelLoop {
                 return;
             }
         };
+        self.count(&returned);
         returned.settled.iter().for_each(|place| self.backlog.remove(*place));
         for (place, waiting) in returned.again {
             self.backlog.insert(place, waiting);
@@ -217,8 +218,18 @@ impl ChannelLoop {
         });
     }
 
+    fn count(&self, returned: &Returned) {
+        let Some(metrics) = self.courier.handlers.vitals().metrics() else { return };
+        let channel = self.courier.outlet.channel.id().as_str();
+        metrics.deliveries(channel, DeliveryResult::Delivered, returned.delivered);
+        metrics.deliveries(channel, DeliveryResult::Failed, returned.failed);
+        metrics.deliveries(channel, DeliveryResult::GivenUp, returned.given_up);
+    }
+
     fn tell(&self) {
         let (waiting, in_flight) = (self.backlog.len(), self.under_way.len());
+        let channel = self.courier.outlet.channel.id().as_str();
+        self.courier.handlers.vitals().set(Reading::AlertsWaiting(channel), waiting as f64);
         let throttled_until = self.throttled_until;
         self.status.send_if_modified(|status| {
             let before = (status.waiting, status.in_flight, status.throttled_until);

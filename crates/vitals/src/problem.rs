@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 
 /// 问题: something that is wrong with a process, or that it has found.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[schema(as = Warning)]
 pub struct Problem {
     /// The stable word for machines.
     #[schema(value_type = String, example = "nobody_watching")]

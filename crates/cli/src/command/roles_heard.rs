@@ -38,7 +38,7 @@ pub(super) async fn over_nats(
     let listening = match beats.listen(roll.clone()).await {
         Ok(listening) => listening,
         Err(error) => {
-            let advice = "允许订阅 cuiban.beat.> / let this user subscribe to cuiban.beat.>";
+            let advice = "允许订阅 cuiban.beat.*.* / let this user subscribe to cuiban.beat.*.*";
             return vec![Finding::bad(ROLES, error.to_string(), advice)];
         }
     };
