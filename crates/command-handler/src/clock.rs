@@ -4,7 +4,6 @@
 //! still until it is told to move (for tests, replays and the simulation).
 
 use std::fmt;
-use std::sync::Mutex;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -15,7 +14,7 @@ use tokio::sync::watch;
 /// A source of the present instant.
 #[async_trait]
 pub trait Clock: fmt::Debug + Send + Sync + 'static {
-    /// Now, to the microsecond. Never goes back within one process.
+    /// Now, to the microsecond. It goes back where somebody sets a machine's clock back; [`crate::ClockGuard`] never does.
     fn now(&self) -> Instant;
 
     /// Returns when [`Clock::now`] is `at` or later; at once if it is already.
@@ -52,35 +51,21 @@ fn ticks() -> Ticks {
     Ticks::now()
 }
 
-/// The machine's clock, which may be set forward but is not followed back: then it goes on from where it was, ahead of
-/// the machine's, as fast as time passes.
-#[derive(Debug)]
-pub struct SystemClock {
-    latest: Mutex<(Instant, Ticks)>,
-}
+/// The machine's clock, right or wrong.
+#[derive(Debug, Default)]
+pub struct SystemClock;
 
 impl SystemClock {
-    /// A clock that starts at the machine's time.
+    /// The machine's clock.
     pub fn new() -> Self {
-        Self { latest: Mutex::new((to_the_microsecond(machine_time()), ticks())) }
-    }
-}
-
-impl Default for SystemClock {
-    fn default() -> Self {
-        Self::new()
+        Self
     }
 }
 
 #[async_trait]
 impl Clock for SystemClock {
     fn now(&self) -> Instant {
-        let mut latest = self.latest.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let (told, at) = *latest;
-        let at_now = ticks();
-        let now = to_the_microsecond(machine_time()).max(to_the_microsecond(told + (at_now - at)));
-        *latest = (now, at_now);
-        now
+        to_the_microsecond(machine_time())
     }
 
     async fn sleep_until(&self, at: Instant) {
@@ -90,31 +75,25 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock that runs `speed` times as fast as the machine's.
+/// A clock that runs `speed` times as fast as time passes, whatever the machine's is set to.
 #[derive(Debug)]
 pub struct ScaledClock {
-    machine: SystemClock,
-    started_at: Instant,
+    began: Ticks,
     begins_at: Instant,
     speed: u32,
 }
 
 impl ScaledClock {
-    /// Shows `begins_at` now, and runs `speed` times as fast as the machine's clock, at least as fast.
+    /// Shows `begins_at` now, and runs `speed` times as fast as time passes, at least as fast.
     pub fn new(begins_at: Instant, speed: u32) -> Self {
-        let machine = SystemClock::new();
-        Self { started_at: machine.now(), begins_at, machine, speed: speed.max(1) }
-    }
-
-    fn scaled(&self, machine_now: Instant) -> Instant {
-        self.begins_at + (machine_now - self.started_at) * i32::try_from(self.speed).unwrap_or(i32::MAX)
+        Self { began: ticks(), begins_at, speed: speed.max(1) }
     }
 }
 
 #[async_trait]
 impl Clock for ScaledClock {
     fn now(&self) -> Instant {
-        self.scaled(self.machine.now())
+        to_the_microsecond(self.begins_at + self.began.elapsed() * self.speed)
     }
 
     async fn sleep_until(&self, at: Instant) {

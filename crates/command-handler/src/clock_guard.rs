@@ -20,6 +20,10 @@ use crate::{Clock, Config, Ticks};
 /// oscillator that is off by 2 % makes it late by 0.6 s then.
 const ASKED_AGAIN_AFTER: Duration = Duration::from_secs(30);
 
+/// A clock that is set back while the last of it is slept makes a sleeper late by so much; a clock that stands still has it
+/// look so often.
+const LEFT_MIN: Duration = Duration::from_secs(1);
+
 /// Tells the time by which everything is decided and recorded. Shared by all handlers of a process.
 #[derive(Debug)]
 pub struct ClockGuard {
@@ -64,7 +68,7 @@ impl fmt::Display for Apart {
 struct Known {
     answer: Option<Answer>,
     suspect: Option<Apart>,
-    /// The latest time that something was decided by.
+    /// The latest time told.
     latest: Option<Instant>,
 }
 
@@ -120,12 +124,7 @@ impl ClockGuard {
                 self.ask(bound).await?;
             }
         }
-        let judged = self.judged();
-        let mut known = self.known();
-        // Somebody else may have been told a later one meanwhile.
-        let judged = known.latest.map_or(judged, |latest| latest.max(judged));
-        known.latest = Some(judged);
-        Ok(judged)
+        Ok(self.judged())
     }
 
     /// Returns when [`ClockGuard::now`] is `at` or later, as far as is known; at once if it is already.
@@ -142,7 +141,7 @@ impl ClockGuard {
             tokio::select! {
                 biased;
                 () = self.clock.sleep_until(shown + (at - judged)) => {}
-                () = tokio::time::sleep(ASKED_AGAIN_AFTER.max(left / 2)) => {}
+                () = tokio::time::sleep(ASKED_AGAIN_AFTER.max(left / 2).min(left.max(LEFT_MIN))) => {}
             }
             // Without an answer it goes on by what is known; whoever decides afterwards asks again.
             let _ = self.now().await;
@@ -167,12 +166,13 @@ impl ClockGuard {
     /// Now, by what is known: nothing is asked.
     fn judged(&self) -> Instant {
         let (shown, at) = (self.clock.now(), self.clock.ticks());
-        let known = self.known();
-        let judged = match (self.bound, &known.answer) {
-            (Some(bound), Some(answer)) => answer.judge(shown, at, bound),
-            _ => shown,
-        };
-        known.latest.map_or(judged, |latest| latest.max(judged))
+        let mut known = self.known();
+        // Nothing is known yet, or there is nothing to know: nobody has been told a time to go back from.
+        let (Some(bound), Some(answer)) = (self.bound, known.answer) else { return shown };
+        let judged = answer.judge(shown, at, bound);
+        let judged = known.latest.map_or(judged, |latest| latest.max(judged));
+        known.latest = Some(judged);
+        judged
     }
 
     fn is_stale(&self) -> bool {

@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 
 use super::scene::Scene;
 
-/// Never goes back, as [`cuiban_command_handler::SystemClock`] does not: set back, it goes on from where it was.
+/// Set back while its process runs, it goes back, as [`cuiban_command_handler::SystemClock`] does.
 #[derive(Debug)]
 pub(crate) struct MachineClock {
     scene: Arc<Scene>,
@@ -25,14 +25,12 @@ struct State {
     drift_ppm: i32,
     /// Since when it runs like that, in true time.
     since: Instant,
-    told: Instant,
-    told_at: Instant,
 }
 
 impl MachineClock {
     pub(crate) fn right(scene: Arc<Scene>) -> Self {
         let now = scene.now();
-        let state = State { off_by: TimeDelta::zero(), drift_ppm: 0, since: now, told: now, told_at: now };
+        let state = State { off_by: TimeDelta::zero(), drift_ppm: 0, since: now };
         Self { scene, state: Mutex::new(state), set: Notify::new() }
     }
 
@@ -43,14 +41,6 @@ impl MachineClock {
         (state.off_by, state.drift_ppm, state.since) = (off_by, drift_ppm, since);
         drop(state);
         self.set.notify_waiters();
-    }
-
-    /// The process begins anew: what its clock told before is forgotten.
-    pub(crate) fn forget(&self) {
-        let now = self.scene.now();
-        let mut state = self.state();
-        state.told = shown(&state, now);
-        state.told_at = now;
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -71,14 +61,8 @@ fn shown(state: &State, now: Instant) -> Instant {
 #[async_trait]
 impl Clock for MachineClock {
     fn now(&self) -> Instant {
-        let now = self.scene.now();
-        let mut state = self.state();
-        let elapsed = now - state.told_at;
-        let went_on = state.told + elapsed + drifted(state.drift_ppm, elapsed);
-        state.told = went_on.max(shown(&state, now));
-        state.told_at = now;
-        let told = state.told;
-        told.duration_trunc(TimeDelta::microseconds(1)).unwrap_or(told)
+        let shown = shown(&self.state(), self.scene.now());
+        shown.duration_trunc(TimeDelta::microseconds(1)).unwrap_or(shown)
     }
 
     async fn sleep_until(&self, at: Instant) {

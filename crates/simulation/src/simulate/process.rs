@@ -164,7 +164,6 @@ impl Process {
 
     /// Starts the services and lets them run.
     async fn serve(&self, life: &CancellationToken, life_number: u64) {
-        self.clock.forget();
         for attempt in 0.. {
             match self.start(life, life_number * 1_000 + attempt).await {
                 Ok((handlers, _services)) => {
