@@ -277,3 +277,43 @@ fn a_doctor_without_an_answer_exits_with_3() -> Result<()> {
     ensure!(refusal(&nobody).0 == Some(3), "{:?}", refusal(&nobody));
     Ok(())
 }
+
+/// Appends a commit of March 2026, as if nothing had been recorded since.
+fn append_an_old_commit(log: &Path) -> Result<()> {
+    let commit = root().join("crates/event-schema/tests/golden/AreaChanged.v1.bin");
+    let connection = rusqlite::Connection::open(log)?;
+    connection.execute(
+        "INSERT INTO commits (stream_kind, stream_id, revision, branch, class, commit_id, payload, seal)
+         VALUES ('ticket', '01990000-0000-7000-8000-000000000001', 1, 'B1', 'case', zeroblob(16), ?1, zeroblob(32))",
+        [std::fs::read(commit)?],
+    )?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_is_months_ahead_of_the_log_waits_for_a_person() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let data = dir.path().to_str().context("a path")?;
+    let up = ["up", "--data", data, "--listen", "127.0.0.1:0"];
+    ensure!(Process::start(&up).await?.stop().await? == Some(0));
+    append_an_old_commit(&dir.path().join("log.sqlite"))?;
+    let doctor = cuiban(&["doctor", "--data", data])?;
+    let text = String::from_utf8_lossy(&doctor.stdout).into_owned();
+    ensure!(doctor.status.code() == Some(1) && text.contains("cuiban clock accept"), "{text}");
+
+    let process = Process::start(&up).await?;
+    let client = Client::new(process.url())?;
+    let opened = client.until_acknowledged("/v1/branches", "one", &json!({ "branch": "B0", "name": "城东" }));
+    let accept = async {
+        let mut again = tokio::time::interval(std::time::Duration::from_millis(20));
+        while client.refused() == 0 {
+            again.tick().await;
+        }
+        stdout(&cuiban(&["clock", "accept", "--data", data])?).map(|said| said.contains("时钟已确认"))
+    };
+    let (opened, accepted) = tokio::try_join!(opened, accept)?;
+    ensure!(accepted && opened.is_some() && client.refused() > 0, "{accepted} {opened:?}");
+    ensure!(process.stop().await? == Some(0));
+    ensure!(!dir.path().join("log.clock-accepted").exists(), "a confirmation is good once");
+    Ok(())
+}

@@ -6,7 +6,7 @@
 //! and the lower of the two is told.
 //!
 //! Servers tell their own time to anybody of an account who asks which connections the account has
-//! (`$SYS.REQ.SERVER.PING.CONNZ`, [`deploy/nats-server.conf`] allows it). Where that is not allowed, the leader is believed.
+//! (`$SYS.REQ.SERVER.PING.CONNZ`, which `deploy/nats-server.conf` allows). Where that is not allowed, the leader is believed.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

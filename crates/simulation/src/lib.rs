@@ -4,7 +4,7 @@
 //! into timed steps, [`replay`] sends them through the real command handler and the real watchdog, with time
 //! jumping from one thing to the next, and answers with a [`Summary`].
 //!
-//! [`simulate`] lives through random days by seed, in which the real services fail in thirty ways.
+//! [`simulate`] lives through random days by seed, in which the real services fail in thirty-one ways.
 //! [`demo`] invents a day at two branches, for whoever wants to see it run.
 //!
 //! This room speaks no HTTP and reads no clock but the one it is given.

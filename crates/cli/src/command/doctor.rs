@@ -163,6 +163,13 @@ async fn look_into(log: &dyn EventLog) -> Vec<Finding> {
             Finding::bad("时钟 clock", seen, "启用 NTP 对时 / run an NTP client on both machines")
         });
     }
+    if let Some(apart) = log.time_standing().leader_apart {
+        findings.push(Finding::bad(
+            "主节点时钟 leader's clock",
+            format!("与其他服务器相差 apart from the other servers {} ms", apart.num_milliseconds()),
+            "启用 NTP 对时 / run an NTP client on every server",
+        ));
+    }
     match Directory::read(log).await {
         Ok(directory) => findings.extend(calendars(&directory, &clock)),
         Err(error) => {
