@@ -1,0 +1,73 @@
+//! The port's promises on a real server, and what becomes of a stream that is removed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use cuiban_deliveries::{ChannelBegun, Deliveries, Follow, PutError, Record, Version, conformance};
+use cuiban_deliveries_jetstream::{Config, JetStreamDeliveries};
+use cuiban_domain::Instant;
+use cuiban_domain::ids::ChannelId;
+use cuiban_event_log_jetstream::test_server::NatsServer;
+
+fn begun(channel: &str) -> Record {
+    let at = Instant::UNIX_EPOCH;
+    Record::Channel(ChannelBegun {
+        channel: ChannelId::new(channel).unwrap(),
+        begins_at: at,
+        confirmed_at: at,
+    })
+}
+
+async fn client(server: &NatsServer) -> async_nats::Client {
+    async_nats::connect(server.url()).await.unwrap()
+}
+
+async fn heard(follow: &mut Follow) -> Option<Record> {
+    let next = tokio::time::timeout(Duration::from_secs(30), follow.next()).await;
+    next.expect("it should have been heard by now").map(|stored| stored.record)
+}
+
+#[tokio::test]
+async fn keeps_what_the_port_promises() {
+    let server = NatsServer::start().await;
+    let store = JetStreamDeliveries::new(Config::default(), client(&server).await);
+    conformance::judge(Arc::new(store), conformance::TimePasses::ByItself).await;
+}
+
+#[tokio::test]
+async fn a_follower_goes_on_after_the_server_died_and_misses_nothing() {
+    let mut server = NatsServer::start().await;
+    let config = Config { request_ms_max: 500, silence_check_ms: 200, ..Config::default() };
+    let store = JetStreamDeliveries::new(config, client(&server).await);
+    store.put(&begun("one"), None).await.unwrap();
+    let mut follow = store.follow(None, Version::START).await.unwrap();
+    assert_eq!(heard(&mut follow).await, Some(begun("one")));
+    server.kill();
+    server.restart().await;
+    let stored = async {
+        loop {
+            match store.put(&begun("two"), None).await {
+                Ok(_) | Err(PutError::Conflict) => return,
+                Err(_) => tokio::task::yield_now().await,
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), stored).await.unwrap();
+    assert_eq!(heard(&mut follow).await, Some(begun("two")));
+}
+
+#[tokio::test]
+async fn a_stream_that_was_removed_is_made_again_and_its_followers_end() {
+    let server = NatsServer::start().await;
+    let config = Config { silence_check_ms: 100, retry_delay_ms: 10, ..Config::default() };
+    let (connection, name) = (client(&server).await, config.stream.clone());
+    let store = JetStreamDeliveries::new(config, connection.clone());
+    let version = store.put(&begun("one"), None).await.unwrap();
+    let mut follow = store.follow(None, Version::START).await.unwrap();
+    assert_eq!(heard(&mut follow).await, Some(begun("one")));
+    async_nats::jetstream::new(connection).delete_stream(name).await.unwrap();
+    let refused = store.put(&begun("one"), Some(version)).await;
+    assert!(matches!(refused, Err(PutError::Conflict | PutError::Unknown(_))), "{refused:?}");
+    store.put(&begun("one"), None).await.unwrap();
+    assert_eq!(heard(&mut follow).await, None, "what it knew is not there any more");
+}
