@@ -25,7 +25,8 @@ use cuiban_domain::ticket::{
 };
 use cuiban_event_log::{
     Append, AppendError, Appended, Consistency, Delivery, EventLog, Expected, Filter, LogError, LogIdentity,
-    LogStanding, MemoryLog, Position, Route, Stored, StreamId, StreamVersion, Subscription, Token,
+    LogStanding, MemoryLog, Position, RecordedCommit, Route, Stored, StreamId, StreamVersion, Subscription,
+    Token,
 };
 use prost::Message as _;
 use tokio::sync::mpsc;

@@ -3,7 +3,6 @@
 /// An instant: RFC 3339 in JSON, microseconds since 1970 in the store.
 pub(crate) mod instant {
     use cuiban_domain::Instant;
-    use cuiban_domain::sla::{Limit, Measure, Span};
     use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 
     pub(crate) fn serialize<S: Serializer>(at: &Instant, serializer: S) -> Result<S::Ok, S::Error> {

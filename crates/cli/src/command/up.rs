@@ -17,7 +17,7 @@ use crate::exit::{Failure, OrFailure, Outcome};
 use crate::output;
 use crate::roles::{self, Base, Heart, Listen, stop_signal};
 use crate::settings::Settings;
-use crate::wiring::{DataDir, connect, embedded_to_decide_by};
+use crate::wiring::{Access, DataDir, connect, embedded_to_decide_by};
 
 /// How many times as fast as the wall the demonstration runs when nobody says otherwise.
 const DEMO_SPEED: u32 = 300;
