@@ -268,6 +268,29 @@ pub(crate) enum LogWhat {
         #[arg(long)]
         leave_out_foreign: bool,
     },
+    /// Look at a commit that this build cannot read; with a reason, pass over it, so that its stream goes on.
+    StepOver {
+        #[command(flatten)]
+        place: LogPlace,
+        /// Where it is in the log: `cuiban log verify`, the doctor and `stream_unreadable` tell.
+        #[arg(long, value_name = "POSITION")]
+        position: String,
+        /// Why it may be passed over; recorded. Nothing is recorded if left out.
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+        /// Who decides it; recorded.
+        #[arg(long, value_name = "NAME", default_value = "operator")]
+        by: String,
+        /// Also a commit that a newer build would read: what it says is lost to this stream.
+        #[arg(long)]
+        even_newer: bool,
+        /// In a numbering stream: the next number to hand out, above every number known.
+        #[arg(long, value_name = "NUMBER")]
+        next: Option<u64>,
+        /// Print one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
     /// Print the commit in one message: `nats sub --translate 'cuiban log decode -' …`.
     Decode {
         /// The message; `-` is stdin.

@@ -16,6 +16,7 @@ use cuiban_event_schema::{
 use serde_json::json;
 
 use super::runtime;
+use super::step_over::StepOver;
 use super::verify::verify;
 use crate::args::{Log, LogPlace, LogWhat};
 use crate::exit::{Failure, OrFailure, Outcome};
@@ -37,6 +38,10 @@ pub(crate) fn run(args: Log, settings: Settings) -> Outcome {
         }
         LogWhat::Verify { place, file, seal, json } => {
             runtime()?.block_on(verify(&place, file.as_deref(), seal.as_deref(), settings, json))
+        }
+        LogWhat::StepOver { place, position, reason, by, even_newer, next, json } => {
+            let step = StepOver { position, reason, by, even_newer, next, json };
+            runtime()?.block_on(async { step.run(open_log(&place, settings, Access::Write).await?).await })
         }
         LogWhat::Export { place, file } => runtime()?.block_on(export(&place, settings, &file)),
         LogWhat::Import { place, file, leave_out_foreign } => {

@@ -11,6 +11,7 @@ mod replay;
 mod roles_heard;
 mod serve;
 mod simulate;
+mod step_over;
 mod ticket;
 mod up;
 mod verify;
