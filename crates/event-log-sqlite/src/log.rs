@@ -132,7 +132,9 @@ impl EventLog for SqliteLog {
     }
 
     async fn standing(&self) -> Result<LogStanding, LogError> {
-        Ok(self.shared.opened.gone(&self.shared.config.path).into_iter().collect())
+        let gone = self.shared.opened.gone(&self.shared.config.path);
+        let full = self.shared.writer.as_ref().and_then(Writer::problem);
+        Ok(gone.into_iter().chain(full).collect())
     }
 
     async fn head(&self) -> Result<Position, LogError> {

@@ -6,15 +6,16 @@
 //! each is put in as it comes. A lone commit never waits.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use cuiban_event_log::{Append, AppendError, BoxError};
-use rusqlite::{Connection, Transaction, TransactionBehavior};
+use cuiban_event_log::{Append, AppendError, BoxError, LogProblem};
+use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
+use crate::file::Opened;
 use crate::store::{Answer, Group, GroupFailure};
 use crate::{Config, OpenError, file};
 
@@ -25,7 +26,35 @@ const LOCK_RETRY_DELAY: Duration = Duration::from_millis(1);
 pub(crate) struct Writer {
     requests: Option<Sender<Request>>,
     places: Arc<Semaphore>,
+    room: Room,
     thread: Option<JoinHandle<()>>,
+}
+
+/// For how long a disk that was full counts as full, if nothing is stored meanwhile.
+const FULL_FOR: Duration = Duration::from_secs(10);
+
+/// Whether the disk has room, as the last group found it. Clones are handles to the same.
+#[derive(Clone, Default)]
+struct Room(Arc<Mutex<Option<(String, Instant)>>>);
+
+impl Room {
+    fn note(&self, stored: &Result<Vec<Answer>, GroupFailure>) {
+        let full = match stored {
+            Ok(_) => None,
+            Err(GroupFailure::NothingStored(error) | GroupFailure::Unknown(error)) => {
+                let is_full = error.sqlite_error_code() == Some(ErrorCode::DiskFull);
+                is_full.then(|| (error.to_string(), monotonic_now()))
+            }
+        };
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = full;
+    }
+
+    fn problem(&self, now: Instant) -> Option<LogProblem> {
+        let full = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (said, at) = full.as_ref()?;
+        let counts = now.saturating_duration_since(*at) < FULL_FOR;
+        counts.then(|| LogProblem { code: "log_full", detail: said.clone(), stops_writing: true })
+    }
 }
 
 /// One commit on its way to the thread.
@@ -39,14 +68,24 @@ impl Writer {
     /// Opens the file and starts the thread, which announces each stored group by `signal`.
     pub(crate) fn start(config: &Config, signal: watch::Sender<()>) -> Result<Self, OpenError> {
         let connection = file::open_for_writing(config)?;
+        let (opened, path) = (Opened::of(&config.path), config.path.clone());
+        let room = Room::default();
+        let found = room.clone();
         let busy_max = config.busy();
         let (requests, received) = mpsc::channel();
         let mut queue = Queue::new(received, config);
         let run = move || {
             while let Some((first, gathering)) = queue.first() {
                 let mut group = vec![first];
+                if let Some(gone) = opened.gone(&path) {
+                    group.extend(queue.all_waiting());
+                    queue.answered = group.len();
+                    refuse(group, &gone);
+                    continue;
+                }
                 let stored = store(&connection, busy_max, &mut queue, &gathering, &mut group);
                 queue.answered = group.len();
+                found.note(&stored);
                 answer(stored, group, &signal);
             }
         };
@@ -55,7 +94,12 @@ impl Writer {
             .spawn(run)
             .map_err(|source| OpenError::Thread { path: config.path.clone(), source })?;
         let places = Arc::new(Semaphore::new(config.queue_commits_max.max(1)));
-        Ok(Self { requests: Some(requests), places, thread: Some(thread) })
+        Ok(Self { requests: Some(requests), places, room, thread: Some(thread) })
+    }
+
+    /// What keeps it from storing, as far as it has found.
+    pub(crate) fn problem(&self) -> Option<LogProblem> {
+        self.room.problem(monotonic_now())
     }
 
     /// Hands a commit over and waits for its answer.
@@ -137,6 +181,15 @@ fn answer(stored: Result<Vec<Answer>, GroupFailure>, group: Vec<Request>, signal
     }
 }
 
+/// Stores nothing of a group: whoever opens the log next would not find it.
+fn refuse(group: Vec<Request>, gone: &LogProblem) {
+    tracing::error!(detail = gone.detail, commits = group.len(), "the log's file is gone: nothing is stored");
+    for request in group {
+        let (stream, source) = (request.append.stream, format!("{}: {}", gone.code, gone.detail).into());
+        drop(request.answer.send(Err(AppendError::Unavailable { stream, source })));
+    }
+}
+
 /// A group's failure as everybody's own.
 fn failed(failure: GroupFailure, group: &[Request]) -> Vec<Answer> {
     let (at_commit, error) = match failure {
@@ -215,4 +268,26 @@ impl Queue {
 #[expect(clippy::disallowed_methods, reason = "bounds a wait; no one else sees it")]
 fn monotonic_now() -> Instant {
     Instant::now()
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::ffi;
+
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_a_problem_until_something_is_stored_or_nobody_has_tried_for_a_while() {
+        let (room, now) = (Room::default(), monotonic_now());
+        let full = || {
+            let error = rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_FULL), None);
+            Err(GroupFailure::NothingStored(error))
+        };
+        assert_eq!(room.problem(now), None);
+        room.note(&full());
+        assert!(room.problem(now).is_some_and(|problem| problem.code == "log_full" && problem.stops_writing));
+        assert_eq!(room.problem(monotonic_now() + FULL_FOR), None);
+        room.note(&Ok(Vec::new()));
+        assert_eq!(room.problem(now), None);
+    }
 }

@@ -166,6 +166,32 @@ async fn a_row_that_is_nobodys_commit_is_foreign_and_what_follows_comes() {
 }
 
 #[tokio::test]
+async fn a_file_that_is_taken_away_or_replaced_under_a_running_log_takes_no_more() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = Config::at(folder.path().join("log"));
+    let log = SqliteLog::open(config.clone()).unwrap();
+    log.append(commit("a", Expected::NoStream)).await.unwrap();
+    assert_eq!(log.standing().await.unwrap().problems, []);
+    let aside = folder.path().join("aside");
+    std::fs::rename(&config.path, &aside).unwrap();
+    for put_in_its_place in [None, Some("another file")] {
+        if let Some(text) = put_in_its_place {
+            std::fs::write(&config.path, text).unwrap();
+        }
+        let refused = log.append(commit("b", Expected::NoStream)).await;
+        assert!(matches!(refused, Err(AppendError::Unavailable { .. })), "{refused:?}");
+        let standing = log.standing().await.unwrap();
+        assert!(
+            standing.stops_writing().is_some_and(|problem| problem.code == "file_missing"),
+            "{standing:?}"
+        );
+    }
+    std::fs::rename(&aside, &config.path).unwrap();
+    log.append(commit("b", Expected::NoStream)).await.unwrap();
+    assert_eq!(log.standing().await.unwrap().problems, []);
+}
+
+#[tokio::test]
 async fn a_row_that_is_no_text_is_damage_and_not_waited_for() {
     let folder = tempfile::tempdir().unwrap();
     let config = Config::at(folder.path().join("log"));
