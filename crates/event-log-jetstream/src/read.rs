@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use async_nats::{HeaderMap, Message};
+use async_nats::{HeaderMap, HeaderValue, Message};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -97,7 +97,7 @@ pub(crate) async fn stream(
         if previous.is_some_and(|previous| previous <= after) {
             break;
         }
-        if previous.is_none() || newest_first.len() % LINKS_PER_LOOK == 0 {
+        if previous.is_none() || newest_first.len().is_multiple_of(LINKS_PER_LOOK) {
             let here = newest_first[newest_first.len() - 1].position().raw();
             let is_dense = looked_at - here <= DENSE_SPAN;
             looked_at = here;
@@ -251,7 +251,7 @@ pub(crate) fn number(headers: Option<&HeaderMap>, name: &str) -> Option<u64> {
 fn direct(subjects: &Subjects, message: Message) -> Result<Link, LogError> {
     let headers = message.headers.as_ref();
     let sequence = number(headers, "Nats-Sequence");
-    let text = |name| headers.and_then(|headers| headers.get(name)).map(|value| value.as_str());
+    let text = |name| headers.and_then(|headers| headers.get(name)).map(HeaderValue::as_str);
     let (Some(sequence), Some(subject)) = (sequence, text("Nats-Subject")) else {
         return Err(damaged(ATTEMPTED, 0, "an answer without sequence or subject"));
     };

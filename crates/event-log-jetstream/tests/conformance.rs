@@ -1,5 +1,7 @@
 //! The suite that judges every log, on a real nats-server.
 
+#![expect(clippy::unwrap_used, reason = "a test ends where its helper fails")]
+
 use async_nats::jetstream;
 use async_trait::async_trait;
 use bytes::Bytes;

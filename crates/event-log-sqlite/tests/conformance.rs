@@ -1,5 +1,7 @@
 //! The suite that judges every log, on one SQLite file: through one handle, and through two that take turns.
 
+#![expect(clippy::unwrap_used, reason = "a test ends where its helper fails")]
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
