@@ -139,6 +139,7 @@ mod tests {
 
     use chrono::DateTime;
     use cuiban_domain::Instant;
+    use cuiban_domain::sla::{Limit, Measure, Span};
     use serde::{Deserialize, Serialize};
 
     #[derive(Debug, PartialEq, Serialize, Deserialize)]

@@ -39,7 +39,9 @@ struct Clock {
     running_since: Instant,
     consumed: Duration,
     standing: Standing,
-    /// How many notices it has had: the next one's repetition (R61).
+    /// How many of its breaches turned out to be none (R61).
+    episode: u32,
+    /// How many notices it has had in this episode: the next one's repetition.
     urged: u32,
 }
 
@@ -98,6 +100,7 @@ impl TicketClocks {
                     consumed: Duration::ZERO,
                     standing: Standing::Running(*due_at),
                     // A cycle that was cancelled and began again goes on counting.
+                    episode: self.clocks.get(&(*clock, *cycle)).map_or(0, |before| before.episode),
                     urged: self.clocks.get(&(*clock, *cycle)).map_or(0, |before| before.urged),
                 };
                 let faults = self.check_started((*clock, *cycle), &new, *due_at, basis, branches);
@@ -162,6 +165,7 @@ impl TicketClocks {
                 })
             }
             E::ExpediteNoticeIssued { notice, .. } => self.urge(notice),
+            E::ExpediteNoticeSuperseded { notice } => self.supersede(notice),
             _ => Vec::new(),
         }
     }
@@ -174,9 +178,19 @@ impl TicketClocks {
         };
         self.broke.remove(index);
         self.change(urged, &format!("is urged as {notice:?}"), |clock| {
-            let is_next = (notice.rung, notice.repetition) == (Rung::Breach, clock.urged);
+            let next = (clock.episode, Rung::Breach, clock.urged);
             clock.urged += 1;
-            is_next
+            (notice.episode, notice.rung, notice.repetition) == next
+        })
+    }
+
+    /// What turned out to be no breach ends its episode.
+    fn supersede(&mut self, notice: &Notice) -> Faults {
+        let what = format!("is superseded as {notice:?}");
+        self.change((notice.clock, notice.cycle), &what, |clock| {
+            let stands = notice.episode == clock.episode && notice.repetition < clock.urged;
+            (clock.episode, clock.urged) = (clock.episode + 1, 0);
+            stands
         })
     }
 

@@ -7,8 +7,8 @@ use cuiban_domain::alert::{AlertEvent, Outcome};
 use cuiban_domain::ids::{BranchId, TicketId};
 use cuiban_domain::organisation::BranchEvent;
 use cuiban_domain::sla::Notice;
-use cuiban_domain::ticket::TicketEvent;
-use cuiban_domain::{Event, Instant};
+use cuiban_domain::ticket::{Ticket, TicketEvent};
+use cuiban_domain::{Aggregate, Class, Event, Instant};
 use cuiban_event_schema::{Chain, Commit};
 use uuid::Uuid;
 
@@ -80,6 +80,10 @@ pub(super) fn read(evidence: &Evidence<'_>) -> History {
     history
 }
 
+fn ticket_events(commit: &Commit) -> Vec<TicketEvent> {
+    commit.events.iter().filter_map(|event| event.clone().try_into().ok()).collect()
+}
+
 impl History {
     fn take(&mut self, commit: &Commit, stored_at: Instant, all_is_well_since: Instant) {
         let id = commit.envelope.stream_id.as_str();
@@ -99,6 +103,10 @@ impl History {
                 }
                 _ => {}
             }
+        }
+        if Ticket::class(&ticket_events(commit)) == Class::Expedite && commit.events.len() != 2 {
+            self.violations
+                .push(format!("ticket {id}: more than a breach and its notice in {:?}", commit.events));
         }
         if let (true, Some(ticket)) = (of_a_ticket, self.tickets.get_mut(id)) {
             let faults = ticket.after_commit();
