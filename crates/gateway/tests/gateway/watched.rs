@@ -11,7 +11,7 @@ use cuiban_event_log::{
 };
 use cuiban_notifier::Notifier;
 use cuiban_projector::{MemoryDisk, StorePlace};
-use cuiban_vitals::{HEARD_MAX, LISTENING_MIN, Role, SILENT_MAX, Vitals, keep_beating};
+use cuiban_vitals::{HEARD_MAX, Heard, LISTENING_MIN, Role, SILENT_MAX, Vitals, keep_beating};
 use cuiban_watchdog::Watchdog;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -131,7 +131,7 @@ async fn a_loop_that_hangs_while_its_heartbeat_goes_on_is_named_on_probe_page_an
         let warning = house.says_within(KNOWN_WITHIN, code, &[name, words]).await;
         assert_eq!(warning["stops"], false, "it is another's work that is stopped");
         let heard = house.desk.roll.as_ref().unwrap().everybody();
-        assert!(heard.iter().all(|heard| heard.is_there()), "the heartbeats go on");
+        assert!(heard.iter().all(Heard::is_there), "the heartbeats go on");
         let page = house.page().await;
         assert!(page.contains(words) && page.contains(name), "{page}");
         let line = format!("cuiban_problem{{code=\"{code}\"");
