@@ -303,7 +303,8 @@ async fn a_clock_that_is_months_ahead_of_the_log_waits_for_a_person() -> Result<
 
     let process = Process::start(&up).await?;
     let client = Client::new(process.url())?;
-    let opened = client.until_acknowledged("/v1/branches", "one", &json!({ "branch": "B0", "name": "城东" }));
+    let branch = json!({ "branch": "B0", "name": "城东" });
+    let opened = client.until_acknowledged("/v1/branches", "one", &branch);
     let accept = async {
         let mut again = tokio::time::interval(std::time::Duration::from_millis(20));
         while client.refused() == 0 {
