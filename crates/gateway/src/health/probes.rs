@@ -68,7 +68,7 @@ struct Readiness {
 }
 
 async fn ready(State(front): State<Arc<Front>>) -> Result<Json<Readiness>, Refusal> {
-    let Look { head, models, problems } = Look::clone(&front.health.look().await);
+    let Look { head, models, problems } = (*front.health.look().await).clone();
     let (stopping, warnings): (Vec<_>, Vec<_>) = problems.into_iter().partition(|problem| problem.stops);
     if !stopping.is_empty() {
         return Err(Refusal::Stopped { problems: stopping, warnings });
