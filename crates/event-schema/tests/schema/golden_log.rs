@@ -13,7 +13,7 @@ use std::{env, fs};
 use cuiban_domain::sla::{Clock, ClockState};
 use cuiban_domain::ticket::{Ticket, TicketEvent};
 use cuiban_domain::{Aggregate, Event, Instant};
-use cuiban_event_schema::{Chain, Commit, EncodeError, ExportReader, decode, encode};
+use cuiban_event_schema::{Chain, Commit, EncodeError, ExportReader, Exported, decode, encode};
 
 /// The builds whose logs are kept.
 const BUILDS: &[&str] = &["49de49f"];
@@ -73,7 +73,7 @@ fn state_of(clock: &Clock) -> String {
 fn listed(export: &[u8]) -> String {
     let mut lives: BTreeMap<String, Life> = BTreeMap::new();
     let (mut reader, mut chain) = (ExportReader::new(export).unwrap(), Chain::default());
-    while let Some(stored) = reader.next_commit().unwrap() {
+    while let Some(Exported::Commit(stored)) = reader.next_message().unwrap() {
         chain.check(&stored.stream_kind, &stored.stream_id, &stored.payload).unwrap();
         let Commit { envelope, events } = decode(&stored.payload).unwrap();
         if envelope.stream_kind != Ticket::KIND {
@@ -145,7 +145,7 @@ fn every_commit_of_a_released_build_is_encoded_as_it_was_but_those_that_mix_a_no
         let export = fs::read(file(&format!("{build}.export"))).unwrap();
         let mut reader = ExportReader::new(&export).unwrap();
         let mut mixed = 0;
-        while let Some(stored) = reader.next_commit().unwrap() {
+        while let Some(Exported::Commit(stored)) = reader.next_message().unwrap() {
             let Commit { envelope, events } = decode(&stored.payload).unwrap();
             match encode(&envelope, &events) {
                 Ok(bytes) => assert_eq!(bytes, stored.payload, "{}", envelope.stream_id),
