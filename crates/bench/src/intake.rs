@@ -66,7 +66,7 @@ impl House {
         let looked =
             Looked { handlers: handlers.clone(), log: log.clone(), models: models.clone(), roll, stores };
         let health = Health::new(looked, &config);
-        let gateway = Gateway { handlers, models, log, config, health };
+        let gateway = Gateway { handlers, models, log, deliveries: None, config, health };
         let router = cuiban_gateway::router(gateway, Mounts::ALL)?;
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;

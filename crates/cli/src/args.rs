@@ -35,6 +35,8 @@ pub(crate) enum Command {
     Import(Import),
     /// Show a ticket.
     Ticket(Ticket),
+    /// Show what was not delivered, and send it again.
+    Alerts(Alerts),
     /// Look into the log.
     Log(Log),
     /// Look after the read models.
@@ -185,6 +187,52 @@ pub(crate) enum TicketWhat {
 pub(crate) struct TicketRef {
     /// The ticket's id or number.
     pub id: String,
+    /// The running system.
+    #[arg(long, default_value = "http://127.0.0.1:8080", env = "CUIBAN_URL", value_name = "URL")]
+    pub to: String,
+    /// The token to show there.
+    #[arg(long, env = "CUIBAN_TOKEN", value_name = "TOKEN")]
+    pub token: Option<String>,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Alerts {
+    #[command(subcommand)]
+    pub what: AlertsWhat,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AlertsWhat {
+    /// What the channels have not taken, the latest first.
+    List {
+        #[command(flatten)]
+        system: RunningSystem,
+        /// Only those that stand so: in_flight, failed, delivered, given_up, skipped, withdrawn, asked.
+        #[arg(long, value_name = "STATE")]
+        state: Option<String>,
+        /// Only of this channel.
+        #[arg(long, value_name = "ID")]
+        channel: Option<String>,
+    },
+    /// Send alerts again, under the same ids.
+    Resend {
+        #[command(flatten)]
+        system: RunningSystem,
+        /// The alerts' ids, as `alerts list` shows them.
+        #[arg(required = true, value_name = "ID")]
+        ids: Vec<String>,
+        /// Through this channel; through all that have not taken it, if left out.
+        #[arg(long, value_name = "ID")]
+        channel: Option<String>,
+    },
+}
+
+/// Which running system is asked.
+#[derive(Clone, Debug, ClapArgs)]
+pub(crate) struct RunningSystem {
     /// The running system.
     #[arg(long, default_value = "http://127.0.0.1:8080", env = "CUIBAN_URL", value_name = "URL")]
     pub to: String,

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use cuiban_command_handler::{Clock, Handlers, RandomIds};
+use cuiban_deliveries::Deliveries;
 use cuiban_domain::ids::Actor;
 use cuiban_event_log::{EventLog, Filter};
 use cuiban_gateway::{Gateway, Health, Looked, Mounts};
@@ -29,6 +30,8 @@ use crate::wiring::DataDir;
 pub(crate) struct Base {
     pub log: Arc<dyn EventLog>,
     pub handlers: Arc<Handlers>,
+    /// What was pushed to whom.
+    pub deliveries: Arc<dyn Deliveries>,
     pub settings: Settings,
     pub roll: Option<Roll>,
 }
@@ -121,6 +124,7 @@ impl Base {
     /// Handlers over this log, by this clock.
     pub(crate) async fn start(
         log: Arc<dyn EventLog>,
+        deliveries: Arc<dyn Deliveries>,
         clock: Arc<dyn Clock>,
         settings: Settings,
         (vitals, roll): (Vitals, Option<Roll>),
@@ -129,7 +133,7 @@ impl Base {
         let config = settings.command_handler.clone();
         let handlers = Handlers::start_with_vitals(log.clone(), clock, ids, process, config, vitals);
         let handlers = Arc::new(handlers.await.or_unreachable()?);
-        Ok(Self { log, handlers, settings, roll })
+        Ok(Self { log, handlers, deliveries, settings, roll })
     }
 
     pub(crate) fn watchdog(&self, dir: &Path) -> Watchdog {
@@ -151,7 +155,8 @@ impl Base {
     ) -> Result<Notifier, Failure> {
         let config = self.settings.notifier.clone();
         let outlets = config.outlets(nats, self.handlers.clock()).or_usage()?;
-        let notifier = Notifier::start(self.handlers.clone(), self.log.clone(), dir, outlets, config).await;
+        let (handlers, log, deliveries) = (self.handlers.clone(), self.log.clone(), self.deliveries.clone());
+        let notifier = Notifier::start(handlers, log, deliveries, dir, outlets, config).await;
         Ok(notifier.with_context(|| format!("open the outbox in {}", dir.display()))?)
     }
 
@@ -177,7 +182,8 @@ impl Base {
         let health = Health::new(looked, &config);
         let closed = CancellationToken::new();
         let looking = tokio::spawn(health.clone().keep_looking(closed.clone()));
-        let gateway = Gateway { handlers, models, log, config, health };
+        let deliveries = Some(self.deliveries.clone());
+        let gateway = Gateway { handlers, models, log, deliveries, config, health };
         let router = cuiban_gateway::router(gateway, mounts).or_usage()?;
         eprintln!("cuiban: http://{}", listener.local_addr()?);
         let served = cuiban_gateway::serve(listener, router, shutdown, grace).await;

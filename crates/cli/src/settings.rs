@@ -21,7 +21,21 @@ pub(crate) struct Settings {
     pub projector: cuiban_projector::Config,
     pub watchdog: cuiban_watchdog::Config,
     pub notifier: cuiban_notifier::Config,
+    pub deliveries: Deliveries,
     pub gateway: cuiban_gateway::Config,
+}
+
+/// How long it is kept what was pushed to whom.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Deliveries {
+    pub keep_days: u32,
+}
+
+impl Default for Deliveries {
+    fn default() -> Self {
+        Self { keep_days: 35 }
+    }
 }
 
 impl Settings {

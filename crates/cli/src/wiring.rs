@@ -5,6 +5,10 @@ use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
 use chrono::{DateTime, Utc};
+use cuiban_command_handler::Clock;
+use cuiban_deliveries::Deliveries;
+use cuiban_deliveries_jetstream::JetStreamDeliveries;
+use cuiban_deliveries_sqlite::SqliteDeliveries;
 use cuiban_event_log::{EventLog, Filter, LogError, Position};
 use cuiban_event_log_jetstream::{ConnectError, JetStreamLog};
 use cuiban_event_log_sqlite::SqliteLog;
@@ -62,7 +66,12 @@ impl DataDir {
             ("models", self.models()),
             ("watchdog", self.watchdog()),
             ("outbox", self.outbox()),
+            ("deliveries", self.deliveries_file()),
         ]
+    }
+
+    pub(crate) fn deliveries_file(&self) -> PathBuf {
+        self.0.join("deliveries.sqlite")
     }
 }
 
@@ -169,6 +178,29 @@ fn sqlite(data: &DataDir, settings: &Settings, access: Access) -> Result<SqliteL
         }
     };
     Ok(log?)
+}
+
+/// The record of deliveries: beside the log on NATS, on as many servers, or in the data folder.
+pub(crate) fn deliveries(
+    data: &DataDir,
+    settings: &Settings,
+    nats: Option<async_nats::Client>,
+    clock: Arc<dyn Clock>,
+) -> Result<Arc<dyn Deliveries>, Failure> {
+    let keep_days = settings.deliveries.keep_days;
+    let Some(client) = nats else {
+        let config = cuiban_deliveries_sqlite::Config { keep_days };
+        return Ok(Arc::new(SqliteDeliveries::open(&data.deliveries_file(), &config, move || clock.now())?));
+    };
+    let log = &settings.jetstream;
+    let config = cuiban_deliveries_jetstream::Config {
+        stream: format!("{}_DELIVERIES", log.stream),
+        prefix: log.prefix.to_string(),
+        replicas: log.replicas.into(),
+        keep_days,
+        ..Default::default()
+    };
+    Ok(Arc::new(JetStreamDeliveries::new(config, client)))
 }
 
 /// A client for a running system.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::FromRef;
 use cuiban_command_handler::Handlers;
+use cuiban_deliveries::Board;
 use cuiban_domain::Instant;
 use cuiban_domain::organisation::Organisation;
 use cuiban_event_log::{EventLog, Position};
@@ -22,13 +23,15 @@ pub(crate) struct Front {
     pub(crate) door: Door,
     pub(crate) models: Option<ReadModels>,
     pub(crate) health: Health,
+    pub(crate) board: Option<Board>,
 }
 
 impl Front {
     pub(crate) fn new(gateway: crate::Gateway) -> Result<Self, InvalidConfig> {
-        let crate::Gateway { handlers, models, log, config, health } = gateway;
+        let crate::Gateway { handlers, models, log, deliveries, config, health } = gateway;
         let door = Door::new(&config)?;
-        Ok(Self { handlers, log, config, door, models, health })
+        let board = deliveries.map(Board::start);
+        Ok(Self { handlers, log, config, door, models, health, board })
     }
 
     /// Now, by the clock of all decisions.

@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Extension, Router};
 use cuiban_command_handler::Handlers;
+use cuiban_deliveries::Deliveries;
 use cuiban_event_log::EventLog;
 use cuiban_projector::ReadModels;
 use tokio::net::TcpListener;
@@ -32,6 +33,8 @@ pub struct Gateway {
     pub models: Option<ReadModels>,
     /// What live updates follow.
     pub log: Arc<dyn EventLog>,
+    /// What was pushed to whom; none in a process that does not know.
+    pub deliveries: Option<Arc<dyn Deliveries>>,
     /// Limits and tokens.
     pub config: Config,
     /// How the process stands.

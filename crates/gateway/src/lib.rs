@@ -11,10 +11,12 @@
 //!
 //! - [`health`](mod@health) says how the process stands, and whether somebody watches: probes, figures, warnings.
 //! - [`status`](mod@status) chooses every status code, [`texts`](mod@texts) words every refusal.
+//! - [`alerts`] lists what the notifier pushed, and asks for it again.
 //! - [`api`](mod@api) registers a route and describes it (OpenAPI) in one line.
 //!
 //! This room decides nothing by the rules of the trade, folds no events, and knows no broker and no database.
 
+mod alerts;
 mod api;
 mod config;
 mod console;

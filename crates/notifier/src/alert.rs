@@ -4,6 +4,7 @@
 
 use std::fmt;
 
+use cuiban_deliveries::MessageId;
 use cuiban_domain::Instant;
 use cuiban_domain::ids::{BranchId, CommandId, Number, StaffId, TicketId};
 use cuiban_domain::people::Party;
@@ -38,7 +39,8 @@ impl fmt::Display for Severity {
     }
 }
 
-/// One thing to tell (提醒): an expedite notice (催办单, R60) or an emergency (特急, R4).
+/// One thing to tell (提醒): an expedite notice (催办单, R60), an emergency (特急, R4), or that a notice counts no more
+/// (R40): then everything in it is the notice's, but for when it was recorded and by what.
 ///
 /// Clock, cycle, rung, repetition, due instant and addressee are a notice's; an emergency has none of them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,11 +79,18 @@ pub struct Alert {
     pub addressee: Option<Party>,
     /// Who is to hear of it besides.
     pub informed: Vec<StaffId>,
+    /// Whether it takes back the notice of this id.
+    pub withdrawn: bool,
     /// The commit that recorded it.
     pub caused_by: CommandId,
 }
 
 impl Alert {
+    /// The id of the message that tells it.
+    pub fn message(&self) -> MessageId {
+        MessageId { id: self.id, withdrawn: self.withdrawn }
+    }
+
     /// Its place on the scale of disturbance.
     pub fn severity(&self) -> Severity {
         self.rung.map_or(Severity::Emergency, Severity::Rung)

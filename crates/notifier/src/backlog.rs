@@ -2,32 +2,34 @@
 //!
 //! ```text
 //!  express   emergencies                     first, at any hour
-//!  retries   digests that were not taken     as they were, under the same id
+//!  retries   digests that were begun         as they were, under the same id
 //!  queue     everything else                 by time, then in the order of the log
 //!            └ late notices leave it together, by branch: as a digest, or one after another (R64)
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::time::Duration;
 
+use cuiban_deliveries::MessageId;
 use cuiban_domain::Instant;
 use cuiban_domain::ids::BranchId;
 
 use crate::alert::Severity;
-use crate::message::Message;
 use crate::outbox::Place;
 
 /// An alert that waits, as far as its turn depends on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Waiting {
+    pub(crate) message: MessageId,
     pub(crate) branch: BranchId,
     pub(crate) severity: Severity,
     pub(crate) late: bool,
     pub(crate) issued_at: Instant,
     /// How many attempts were made.
     pub(crate) attempts: u32,
-    /// Not before this instant.
+    /// Not before this instant, by the alert's own schedule.
+    pub(crate) due_at: Instant,
+    /// Not before this instant, for whatever reason; never before `due_at`.
     pub(crate) next_at: Instant,
 }
 
@@ -43,8 +45,8 @@ pub(crate) struct Parcel {
 pub(crate) enum Form {
     /// One message each, one after another.
     InOrder,
-    /// One message for all: made when it first goes out, and kept for the attempts after that.
-    Digest(Option<Arc<Message>>),
+    /// One message for all. Once it was begun it has an id, and these are its alerts.
+    Digest(Option<MessageId>),
 }
 
 /// The rules of the queue.
@@ -102,11 +104,66 @@ impl Backlog {
         self.take(place);
     }
 
-    /// Takes back a digest that was not taken: it goes out again as it was, at `at`.
+    /// Takes in a digest that was begun: it goes out again as it was, at `at`. Its alerts wait for nothing else.
     pub(crate) fn insert_digest(&mut self, at: Instant, parcel: Parcel) {
+        if let Form::Digest(Some(message)) = parcel.form {
+            self.remove_digest(message);
+        }
+        for (place, _) in &parcel.alerts {
+            self.take(*place);
+        }
         if let Some((first, _)) = parcel.alerts.first() {
             self.retries.insert((at, *first), parcel);
         }
+    }
+
+    /// Forgets a digest.
+    pub(crate) fn remove_digest(&mut self, message: MessageId) {
+        self.retries.retain(|_, parcel| parcel.form != Form::Digest(Some(message)));
+    }
+
+    /// Lets everything go by its own schedule again that is of this branch; of all branches, if `None`.
+    pub(crate) fn wake(&mut self, branch: Option<&BranchId>) {
+        let concerned = |waiting: &Waiting| {
+            waiting.next_at > waiting.due_at && branch.is_none_or(|branch| *branch == waiting.branch)
+        };
+        let places: Vec<_> =
+            self.waiting.iter().filter(|(_, waiting)| concerned(waiting)).map(|(place, _)| *place).collect();
+        for place in places {
+            self.reschedule(place, |waiting| waiting.next_at = waiting.due_at);
+        }
+        let of_branch = |parcel: &Parcel| {
+            parcel.alerts.first().is_some_and(|(_, w)| branch.is_none_or(|branch| *branch == w.branch))
+        };
+        let due_at = |parcel: &Parcel| parcel.alerts.first().map(|(_, waiting)| waiting.due_at);
+        for ((at, first), parcel) in std::mem::take(&mut self.retries) {
+            let at = if of_branch(&parcel) { due_at(&parcel).unwrap_or(at) } else { at };
+            self.retries.insert((at, first), parcel);
+        }
+    }
+
+    /// Lets everything go at once, in the order of the log: the receiver is back.
+    pub(crate) fn release(&mut self) {
+        let places: Vec<_> = self.waiting.keys().copied().collect();
+        for place in places {
+            self.reschedule(place, |waiting| {
+                waiting.due_at = waiting.due_at.min(waiting.issued_at);
+                waiting.next_at = waiting.due_at;
+            });
+        }
+        for (_, parcel) in &mut self.retries {
+            for (_, waiting) in &mut parcel.alerts {
+                waiting.due_at = waiting.due_at.min(waiting.issued_at);
+            }
+        }
+        self.wake(None);
+    }
+
+    /// When the oldest alert that waits was issued.
+    pub(crate) fn oldest(&self) -> Option<Instant> {
+        let single = self.waiting.values().next().map(|waiting| waiting.issued_at);
+        let digests = self.retries.values().filter_map(|parcel| parcel.alerts.first());
+        single.into_iter().chain(digests.map(|(_, waiting)| waiting.issued_at)).min()
     }
 
     /// When there may be something to do, if nothing else happens.
@@ -169,7 +226,7 @@ impl Backlog {
         let of_branch = branch.and_then(|branch| self.late.get(&branch)).into_iter().flatten();
         let goes = |place: &&Place| {
             self.waiting.get(place).is_some_and(|waiting| {
-                let its_turn = waiting.attempts == 0 || waiting.next_at <= now;
+                let its_turn = waiting.attempts == 0 || waiting.due_at <= now;
                 its_turn && held_until(&waiting.branch, waiting.severity).is_none_or(|until| until <= now)
             })
         };
@@ -194,8 +251,13 @@ impl Backlog {
     }
 
     fn put_off(&mut self, place: Place, until: Instant) {
-        if let Some(waiting) = self.take(place) {
-            self.insert(place, Waiting { next_at: until, ..waiting });
+        self.reschedule(place, |waiting| waiting.next_at = until);
+    }
+
+    fn reschedule(&mut self, place: Place, change: impl FnOnce(&mut Waiting)) {
+        if let Some(mut waiting) = self.take(place) {
+            change(&mut waiting);
+            self.insert(place, waiting);
         }
     }
 
@@ -240,11 +302,13 @@ mod tests {
 
     fn waiting(branch: &str, issued: i64) -> Waiting {
         Waiting {
+            message: MessageId::of(uuid::Uuid::from_u128(1)),
             branch: BranchId::new(branch).unwrap(),
             severity: Severity::Rung(Rung::Breach),
             late: false,
             issued_at: at(issued),
             attempts: 0,
+            due_at: at(issued),
             next_at: at(issued),
         }
     }
@@ -334,7 +398,11 @@ mod tests {
             backlog.insert(place(n), late("B0", 0));
         }
         let digest = backlog.next(at(100), &audible).unwrap();
+        let digest = Parcel { form: Form::Digest(Some(MessageId::of(uuid::Uuid::from_u128(9)))), ..digest };
         backlog.insert(place(4), late("B0", 0));
+        // Of an alert that waits by itself meanwhile, the digest is what goes.
+        backlog.insert(place(3), late("B0", 0));
+        backlog.insert_digest(at(200), digest.clone());
         backlog.insert_digest(at(200), digest.clone());
         assert_eq!(backlog.len(), 4);
         assert_eq!(places(&backlog.next(at(150), &audible).unwrap()), [4]);
@@ -348,8 +416,36 @@ mod tests {
         for n in 1..=3 {
             backlog.insert(place(n), late("B0", 0));
         }
-        backlog.insert(place(4), Waiting { attempts: 1, next_at: at(300), ..late("B0", 0) });
+        backlog.insert(place(4), Waiting { attempts: 1, due_at: at(300), next_at: at(300), ..late("B0", 0) });
         assert_eq!(places(&backlog.next(at(100), &audible).unwrap()), [1, 2, 3]);
         assert_eq!(places(&backlog.next(at(300), &audible).unwrap()), [4]);
+    }
+
+    #[test]
+    fn what_was_put_off_goes_when_it_is_woken_and_keeps_its_own_schedule() {
+        let mut backlog = Backlog::new(RULES);
+        backlog.insert(place(1), waiting("B0", 5));
+        backlog.insert(place(2), waiting("B1", 5));
+        backlog
+            .insert(place(3), Waiting { attempts: 1, due_at: at(50), next_at: at(50), ..waiting("B0", 5) });
+        let nobody = |_: &BranchId, _| Some(at(1_000));
+        assert_eq!((backlog.next(at(5), &nobody), backlog.next(at(5), &audible)), (None, None));
+        backlog.wake(Some(&BranchId::new("B0").unwrap()));
+        assert_eq!(places(&backlog.next(at(5), &audible).unwrap()), [1]);
+        assert_eq!((backlog.next(at(5), &audible), backlog.wakes_at()), (None, Some(at(50))));
+    }
+
+    #[test]
+    fn when_the_receiver_is_back_all_go_in_the_order_of_the_log() {
+        let mut backlog = Backlog::new(RULES);
+        for n in 1..=3_u64 {
+            let due_at = at(500 - n.cast_signed());
+            backlog.insert(place(n), Waiting { attempts: 2, due_at, next_at: due_at, ..waiting("B0", 5) });
+        }
+        assert_eq!(backlog.next(at(100), &audible), None);
+        backlog.release();
+        let order: Vec<_> =
+            std::iter::from_fn(|| backlog.next(at(100), &audible)).flat_map(|p| places(&p)).collect();
+        assert_eq!(order, [1, 2, 3]);
     }
 }

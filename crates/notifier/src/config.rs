@@ -34,9 +34,11 @@ pub struct Config {
     pub waiting_max: usize,
     /// How many alerts are read from the outbox at a time.
     pub page_rows_max: usize,
-    /// How many attempts of one digest are recorded at a time.
+    /// How many deliveries are recorded at a time that need no push.
     pub recordings_in_flight_max: usize,
-    /// The first pause before an attempt is recorded again while the log is away, in milliseconds; doubled each time.
+    /// For how long one notifier has a branch's alerts on a channel to itself, in milliseconds.
+    pub lease_ms: u64,
+    /// The first pause before a delivery is recorded again while the record is away, in milliseconds; doubled each time.
     pub record_delay_ms: u64,
     /// The longest such pause, in milliseconds.
     pub record_delay_max_ms: u64,
@@ -69,6 +71,7 @@ impl Default for Config {
             waiting_max: 200_000,
             page_rows_max: 1_000,
             recordings_in_flight_max: 64,
+            lease_ms: 30_000,
             record_delay_ms: 100,
             record_delay_max_ms: 10_000,
             read_again_delay_ms: 1_000,
@@ -87,52 +90,80 @@ impl Default for Config {
 
 /// How one channel is served.
 ///
-/// Attempt `n` is followed by a pause of `first_delay_ms`·2ⁿ⁻¹, at most `delay_max_ms`: by default 16 attempts over
-/// 18 hours. The schedule has no jitter: attempts of different alerts are apart already, and `in_flight_max`
-/// bounds what a receiver that comes back has to take at once.
+/// An alert that was not taken is tried again after `first_delay_ms`, doubled with each attempt up to `delay_max_ms`,
+/// until it is taken or too old. After several failures in a row the whole channel waits, and asks by one alert at a
+/// time, after the same pauses; the first that is taken wakes all. So a receiver that comes back has everything within
+/// a minute: a silent one is found out by `push_timeout_ms`, and asked again `delay_max_ms` later.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DeliveryConfig {
-    /// After how many attempts an alert is given up.
-    pub attempts_max: u32,
-    /// After how many attempts an alert is given up that the receiver answers but refuses.
-    pub refused_attempts_max: u32,
+    /// For how long an alert is tried after it was issued, in hours; then it is given up.
+    pub give_up_after_hours: u32,
+    /// After how many failures in a row the channel waits.
+    pub failures_to_open: u32,
     /// The pause after the first attempt, in milliseconds; doubled each time.
     pub first_delay_ms: u64,
-    /// The longest pause, in milliseconds; also the longest that a receiver may ask for.
+    /// The longest pause, in milliseconds; a minute, if more is given.
     pub delay_max_ms: u64,
+    /// The longest that a receiver may ask to be left alone, in milliseconds.
+    pub retry_after_max_ms: u64,
     /// How many pushes are under way at once.
     pub in_flight_max: usize,
     /// How long one push may take, whatever the channel's own limits are, in milliseconds.
     pub push_timeout_ms: u64,
     /// Quiet hours of this channel alone, instead of the common ones.
     pub quiet: Option<QuietHours>,
-    /// Alerts issued before this instant are not this channel's business: set it for a channel that is added
-    /// to a system with a history.
+    /// Alerts issued before this instant are not this channel's business; from its first start on, if not given.
     pub since: Option<Instant>,
+    /// Means nothing any more: alerts are given up by their age alone.
+    #[serde(skip_serializing)]
+    pub attempts_max: Option<u32>,
+    /// Means nothing any more: alerts are given up by their age alone.
+    #[serde(skip_serializing)]
+    pub refused_attempts_max: Option<u32>,
 }
 
 impl Default for DeliveryConfig {
     fn default() -> Self {
         Self {
-            attempts_max: 16,
-            refused_attempts_max: 3,
-            first_delay_ms: 5_000,
-            delay_max_ms: 4 * 3_600_000,
+            give_up_after_hours: 72,
+            failures_to_open: 3,
+            first_delay_ms: 1_000,
+            delay_max_ms: 20_000,
+            retry_after_max_ms: 15 * 60_000,
             in_flight_max: 8,
             push_timeout_ms: 30_000,
             quiet: None,
             since: None,
+            attempts_max: None,
+            refused_attempts_max: None,
         }
     }
 }
 
 impl DeliveryConfig {
+    /// No pause is longer than this, whatever is configured: a receiver that is back hears of it within a minute.
+    const DELAY_LIMIT_MS: u64 = 60_000;
+
     /// The pause after attempt `attempt`, counted from 1.
     pub(crate) fn delay_after(&self, attempt: u32) -> Duration {
         let doubled = 1_u64.checked_shl(attempt.saturating_sub(1)).unwrap_or(u64::MAX);
         let delay_ms = self.first_delay_ms.saturating_mul(doubled);
-        Duration::from_millis(delay_ms.min(self.delay_max_ms))
+        Duration::from_millis(delay_ms.min(self.delay_max_ms).min(Self::DELAY_LIMIT_MS))
+    }
+
+    /// How old an alert may become before it is given up.
+    pub(crate) fn give_up_after(&self) -> Duration {
+        Duration::from_secs(u64::from(self.give_up_after_hours) * 3_600)
+    }
+
+    pub(crate) fn retry_after_max(&self) -> Duration {
+        Duration::from_millis(self.retry_after_max_ms)
+    }
+
+    /// Whether settings are given that mean nothing any more.
+    pub(crate) fn has_old_settings(&self) -> bool {
+        self.attempts_max.is_some() || self.refused_attempts_max.is_some()
     }
 }
 
@@ -190,6 +221,10 @@ impl Config {
         Ok(outlets)
     }
 
+    pub(crate) fn lease(&self) -> Duration {
+        Duration::from_millis(self.lease_ms)
+    }
+
     pub(crate) fn late_gather(&self) -> Duration {
         Duration::from_millis(self.late_gather_ms)
     }
@@ -221,10 +256,19 @@ mod tests {
     }
 
     #[test]
-    fn the_default_schedule_ends_within_a_day() {
-        let delivery = DeliveryConfig::default();
-        let total: Duration = (1..delivery.attempts_max).map(|n| delivery.delay_after(n)).sum();
-        assert_eq!(total.as_secs() / 3600, 17);
+    fn no_pause_is_longer_than_a_minute_whatever_is_configured() {
+        let delivery = DeliveryConfig { delay_max_ms: 4 * 3_600_000, ..DeliveryConfig::default() };
+        assert_eq!(delivery.delay_after(30).as_secs(), 60);
+        let default = DeliveryConfig::default();
+        let worst_ms = default.delay_max_ms + default.push_timeout_ms;
+        assert!(worst_ms < 60_000, "a silent receiver that is back is asked after {worst_ms} ms");
+    }
+
+    #[test]
+    fn takes_the_settings_of_the_release_before() {
+        let old = r#"{"nats": {"delivery": {"attempts_max": 16, "refused_attempts_max": 3}}}"#;
+        let config: Config = serde_json::from_str(old).unwrap();
+        assert!(config.nats.unwrap().delivery.has_old_settings());
     }
 
     #[test]

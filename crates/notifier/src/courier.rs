@@ -1,17 +1,17 @@
-//! Pushes a parcel through one channel, and records each attempt in the log.
+//! Pushes a parcel through one channel, and keeps the record of it.
 //!
-//! Push first, record after: a crash between the two pushes the same id again (at least once). The recording's
-//! command id is derived from the alert, the channel, the attempt and how it ended, so that a repeated recording is
-//! one commit, and two notifiers that saw the same thing record it once.
+//! Marked as in flight first, under the condition that nobody else has touched it; then pushed, if the lease is still
+//! ours; then recorded. A crash in between pushes the same id again, counted as perhaps twice.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use cuiban_command_handler::{CommandMeta, HandleError, Handlers};
+use cuiban_command_handler::Handlers;
+use cuiban_deliveries::{
+    Deliveries, Delivery, DeliveryState, Key, MessageId, PutError, Record, Version, put_surely,
+};
 use cuiban_domain::Instant;
-use cuiban_domain::alert::{Outcome, RecordAttempt};
-use cuiban_domain::ids::{BranchId, CommandId, CorrelationId};
-use cuiban_domain::text::Line;
+use cuiban_domain::people::Party;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
@@ -19,180 +19,460 @@ use crate::alert::Alert;
 use crate::backlog::{Form, Parcel, Waiting};
 use crate::channel::{PushError, in_one_line};
 use crate::config::{Config, DeliveryConfig, Outlet};
-use crate::message::Message;
-use crate::outbox::{Lane, Outbox, PendingAlert, Place};
+use crate::leases::Leases;
+use crate::ledger::{Known, Standing};
+use crate::message::{Manner, Message, digest_id};
+use crate::outbox::{KeptAlert, Lane, Outbox, Place};
 use crate::wording;
-
-/// The actor of what the notifier records.
-const ACTOR: &str = "notifier";
 
 /// Serves one channel.
 #[derive(Clone)]
 pub(crate) struct Courier {
     pub(crate) handlers: Arc<Handlers>,
+    pub(crate) deliveries: Arc<dyn Deliveries>,
     pub(crate) outbox: Outbox,
     pub(crate) outlet: Outlet,
     pub(crate) config: Arc<Config>,
+    pub(crate) leases: Leases,
+    /// This notifier, among all that serve the channel.
+    pub(crate) holder: Uuid,
 }
 
-/// What became of a parcel.
+/// An alert on its way.
+#[derive(Clone, Debug)]
+pub(crate) struct Errand {
+    pub(crate) place: Place,
+    pub(crate) waiting: Waiting,
+    /// What the record said when it set out.
+    pub(crate) known: Option<Known>,
+    /// Whether the notice may have arrived that this one takes back.
+    pub(crate) notice_arrived: bool,
+}
+
+/// Alerts on their way together.
+#[derive(Clone, Debug)]
+pub(crate) struct Consignment {
+    pub(crate) errands: Vec<Errand>,
+    pub(crate) form: Form,
+    /// What the record said of a digest that was begun.
+    pub(crate) known: Option<Known>,
+    /// When the channel began: what is older is not pushed.
+    pub(crate) begins_at: Instant,
+}
+
+/// What became of them.
 #[derive(Debug, Default)]
 pub(crate) struct Returned {
-    /// Alerts on which nothing is left to do.
-    pub(crate) settled: Vec<Place>,
+    /// All that was on the way.
+    pub(crate) errands: Vec<MessageId>,
+    /// Records that were put.
+    pub(crate) records: Vec<(Version, Delivery)>,
     /// Alerts that are to be tried again, one by one.
     pub(crate) again: Vec<(Place, Waiting)>,
     /// A digest that is to be tried again as it is.
     pub(crate) digest_again: Option<(Instant, Parcel)>,
+    /// Alerts of which somebody else has changed the record.
+    pub(crate) touched: Vec<MessageId>,
     /// Until when the other side wants to be left alone.
     pub(crate) throttled_until: Option<Instant>,
-    /// How many alerts were taken.
+    /// How the pushes ended, in order.
+    pub(crate) pushes: Vec<bool>,
+    /// How many alerts were taken, given up, perhaps pushed twice, never pushed, withdrawn before they were pushed.
     pub(crate) delivered: u64,
-    /// How many attempts failed.
-    pub(crate) failed: u64,
-    /// How many alerts were given up.
     pub(crate) given_up: u64,
+    pub(crate) maybe_twice: u64,
+    pub(crate) skipped: u64,
+    pub(crate) withdrawn: u64,
     /// What was seen last when something failed.
     pub(crate) failure: Option<(Instant, String)>,
 }
 
-/// How an alert stands after an attempt was recorded.
-struct Standing {
-    attempts: u32,
-    settled: bool,
+/// What is to be done about an alert.
+enum Verdict {
+    Push,
+    Settle(DeliveryState),
+}
+
+/// How a push ended.
+enum Ended {
+    Taken,
+    Failed {
+        next_at: Instant,
+        attempts: u32,
+    },
+    /// It was not begun.
+    NotBegun,
+    /// Somebody else was there.
+    Touched,
 }
 
 impl Courier {
-    /// Pushes a parcel, once.
-    pub(crate) async fn deliver(self, parcel: Parcel) -> Returned {
-        let mut returned = Returned::default();
-        match parcel.form {
+    /// Pushes a consignment, once.
+    pub(crate) async fn deliver(self, consignment: Consignment) -> Returned {
+        let errands = consignment.errands.iter().map(|errand| errand.waiting.message).collect();
+        let mut returned = Returned { errands, ..Returned::default() };
+        match consignment.form {
             Form::InOrder => {
-                for (place, waiting) in parcel.alerts {
-                    self.deliver_one(place, waiting, &mut returned).await;
+                for errand in consignment.errands {
+                    self.deliver_one(errand, consignment.begins_at, &mut returned).await;
                 }
             }
-            Form::Digest(message) => self.deliver_digest(parcel.alerts, message, &mut returned).await,
+            Form::Digest(None) => self.make_digest(consignment, &mut returned).await,
+            Form::Digest(Some(message)) => self.repeat_digest(message, consignment, &mut returned).await,
         }
         returned
     }
 
-    async fn deliver_one(&self, place: Place, waiting: Waiting, returned: &mut Returned) {
-        let now = self.now();
-        if returned.throttled_until.is_some_and(|until| until > now) {
-            // The other side asked to be left alone in the middle of this parcel.
-            returned.again.push((place, waiting));
+    async fn deliver_one(&self, errand: Errand, begins_at: Instant, returned: &mut Returned) {
+        if returned.pushes.contains(&false) {
+            // One that failed in the middle of this parcel: the rest waits with it.
+            return returned.again.push((errand.place, errand.waiting));
+        }
+        let Some(kept) = self.kept(&errand, returned) else { return };
+        match self.verdict(&kept, &errand, begins_at) {
+            Verdict::Settle(state) => self.settle_unpushed(errand, &kept.alert, state, returned).await,
+            Verdict::Push => self.push_one(errand, &kept.alert, returned).await,
+        }
+    }
+
+    async fn push_one(&self, errand: Errand, alert: &Alert, returned: &mut Returned) {
+        let delivery = self.delivery_of(&errand, alert);
+        let maybe_twice = errand.known.as_ref().is_some_and(Known::may_have_arrived);
+        let message = Message::of(alert, &self.manner(alert, maybe_twice));
+        match self.carry(delivery, version_of(errand.known.as_ref()), message, returned).await {
+            Ended::Taken => {}
+            Ended::Touched => returned.touched.push(errand.waiting.message),
+            Ended::NotBegun => returned.again.push((errand.place, self.put_off(errand.waiting))),
+            Ended::Failed { next_at, attempts } => {
+                let waiting = Waiting { attempts, due_at: next_at, next_at, ..errand.waiting };
+                returned.again.push((errand.place, waiting));
+            }
+        }
+    }
+
+    /// Settles what is not to be pushed, and pushes the rest together.
+    async fn make_digest(&self, consignment: Consignment, returned: &mut Returned) {
+        let (mut going, mut settling) = (Vec::new(), Vec::new());
+        for errand in consignment.errands {
+            let Some(kept) = self.kept(&errand, returned) else { continue };
+            match self.verdict(&kept, &errand, consignment.begins_at) {
+                Verdict::Push => going.push((errand, kept.alert)),
+                Verdict::Settle(state) => settling.push((errand, kept.alert, state)),
+            }
+        }
+        self.settle_many(settling, returned).await;
+        // One that is left alone goes under its own id: whoever has it knows it again.
+        if let [(errand, alert)] = going.as_slice() {
+            return self.push_one(errand.clone(), alert, returned).await;
+        }
+        let (errands, alerts): (Vec<_>, Vec<_>) = going.into_iter().unzip();
+        self.push_digest(digest_id(&alerts), errands, &alerts, None, returned).await;
+    }
+
+    /// Pushes a digest that was begun, with the same alerts under the same id.
+    async fn repeat_digest(&self, message: MessageId, consignment: Consignment, returned: &mut Returned) {
+        let mut going = Vec::new();
+        for errand in consignment.errands {
+            let Some(kept) = self.kept(&errand, returned) else { continue };
+            going.push((errand, kept.alert));
+        }
+        let (errands, alerts): (Vec<_>, Vec<_>) = going.into_iter().unzip();
+        self.push_digest(message, errands, &alerts, consignment.known, returned).await;
+    }
+
+    async fn push_digest(
+        &self,
+        id: MessageId,
+        errands: Vec<Errand>,
+        alerts: &[Alert],
+        known: Option<Known>,
+        returned: &mut Returned,
+    ) {
+        let (Some(first), Some(last)) = (alerts.first(), alerts.last()) else { return };
+        let maybe_twice = known.as_ref().is_some_and(Known::may_have_arrived);
+        let manner = self.manner(first, maybe_twice);
+        let Some(message) = Message::digest(id, alerts, self.config.digest_listed_max, &manner) else {
             return;
-        }
-        let pending = match self.pending(place, &waiting) {
-            Ok(Some(pending)) => pending,
-            Ok(None) => return returned.settled.push(place),
-            Err(()) => return returned.again.push((place, self.put_off(waiting))),
         };
-        let message = Arc::new(Message::of(&pending.alert, &self.place_of(&pending.alert.branch)));
-        let pushed = self.push(&message).await;
-        let attempt = self.attempts_before(&pending, &waiting).saturating_add(1);
-        self.note(&pushed, attempt, returned);
-        let standing = self.record(&pending.alert, message.id, attempt, &pushed).await;
-        self.count(&standing, &pushed, returned);
-        if standing.settled {
-            returned.settled.push(place);
-        } else {
-            let next_at = self.next_attempt_at(standing.attempts, &pushed);
-            returned.again.push((place, Waiting { attempts: standing.attempts, next_at, ..waiting }));
+        let expected = version_of(known.as_ref());
+        let before = match known.map(|known| known.standing) {
+            Some(Standing::Open(before)) => *before,
+            _ => self.fresh(id, last, alerts.iter().map(|alert| alert.id).collect()),
+        };
+        let delivery = Delivery { number: None, ..before };
+        if let Some(state) = self.too_old(&delivery, self.now()) {
+            return self.put_settled(Delivery { state, ..delivery }, expected, returned).await;
         }
-    }
-
-    async fn deliver_digest(
-        &self,
-        alerts: Vec<(Place, Waiting)>,
-        message: Option<Arc<Message>>,
-        returned: &mut Returned,
-    ) {
-        let mut going = Vec::with_capacity(alerts.len());
-        for (place, waiting) in alerts {
-            match self.pending(place, &waiting) {
-                Ok(Some(pending)) => going.push((place, waiting, pending)),
-                Ok(None) => returned.settled.push(place),
-                Err(()) => returned.again.push((place, self.put_off(waiting))),
+        let alerts =
+            |errands: Vec<Errand>| errands.into_iter().map(|errand| (errand.place, errand.waiting)).collect();
+        let parcel = |errands| Parcel { alerts: alerts(errands), form: Form::Digest(Some(id)) };
+        let was_begun = expected.is_some();
+        match self.carry(delivery, expected, message, returned).await {
+            Ended::Taken => {}
+            Ended::Touched => {
+                returned.touched.extend(errands.iter().map(|errand| errand.waiting.message));
+                returned.touched.push(id);
+            }
+            Ended::NotBegun if was_begun => {
+                returned.digest_again = Some((self.now() + self.delivery().delay_after(1), parcel(errands)));
+            }
+            Ended::NotBegun => {
+                let again = errands.into_iter().map(|errand| (errand.place, self.put_off(errand.waiting)));
+                returned.again.extend(again);
+            }
+            Ended::Failed { next_at, attempts } => {
+                let mut parcel = parcel(errands);
+                for (_, waiting) in &mut parcel.alerts {
+                    (waiting.attempts, waiting.due_at) = (attempts, next_at);
+                }
+                returned.digest_again = Some((next_at, parcel));
             }
         }
-        let message = message.or_else(|| {
-            let alerts: Vec<_> = going.iter().map(|(_, _, pending)| pending.alert.clone()).collect();
-            let place = self.place_of(&alerts.first()?.branch);
-            Message::digest(&alerts, self.config.digest_listed_max, &place).map(Arc::new)
-        });
-        let Some(message) = message.filter(|_| !going.is_empty()) else { return };
+    }
+
+    /// Marks, pushes, records.
+    async fn carry(
+        &self,
+        before: Delivery,
+        expected: Option<Version>,
+        message: Message,
+        returned: &mut Returned,
+    ) -> Ended {
+        let twice = u32::from(message.maybe_twice);
+        let marked = Delivery {
+            state: DeliveryState::InFlight { holder: self.holder },
+            attempts: before.attempts.saturating_add(1),
+            maybe_twice: before.maybe_twice.saturating_add(twice),
+            at: self.now(),
+            ..before.clone()
+        };
+        let version = match self.put(&marked, expected).await {
+            Ok(version) => version,
+            Err(PutError::Conflict) => return Ended::Touched,
+            Err(error) => return self.not_begun(&error),
+        };
+        if !self.leases.may_push(&marked.branch) {
+            // Another one may be about to push it. It was not pushed: what was known before holds.
+            let (attempts, maybe_arrived) = (before.attempts, message.maybe_twice);
+            let state = DeliveryState::Failed { reason: "the lease ran out".to_owned(), maybe_arrived };
+            self.finish(
+                Delivery { state, attempts, maybe_twice: before.maybe_twice, ..marked },
+                version,
+                returned,
+            )
+            .await;
+            return Ended::NotBegun;
+        }
+        returned.maybe_twice += u64::from(twice);
+        let message = Arc::new(message);
         let pushed = self.push(&message).await;
-        let attempt = going.iter().map(|(_, waiting, pending)| self.attempts_before(pending, waiting)).max();
-        self.note(&pushed, attempt.unwrap_or_default().saturating_add(1), returned);
-        self.record_digest(going, message, &pushed, returned).await;
-    }
-
-    /// Records the attempt for each notice of a digest: the record stays per notice.
-    async fn record_digest(
-        &self,
-        going: Vec<(Place, Waiting, PendingAlert)>,
-        message: Arc<Message>,
-        pushed: &Result<(), PushError>,
-        returned: &mut Returned,
-    ) {
-        let mut under_way = JoinSet::new();
-        let mut left = Vec::new();
-        for (place, waiting, pending) in going {
-            while under_way.len() >= self.config.recordings_in_flight_max.max(1) {
-                self.take_recorded(&mut under_way, pushed, &mut left, returned).await;
+        self.note(&pushed, marked.attempts, returned);
+        let (now, attempts) = (self.now(), marked.attempts);
+        let state = match &pushed {
+            Ok(()) => DeliveryState::Delivered,
+            Err(error) => DeliveryState::Failed {
+                reason: line(&error.to_string()),
+                maybe_arrived: message.maybe_twice || error.may_have_arrived(),
+            },
+        };
+        let told = marked.alerts.len() as u64;
+        let finished = self.finish(Delivery { state, at: now, ..marked }, version, returned).await;
+        match pushed {
+            Ok(()) => {
+                returned.delivered += told;
+                Ended::Taken
             }
-            let (courier, pushed, id) = (self.clone(), pushed.clone(), message.id);
-            under_way.spawn(async move {
-                let attempt = courier.attempts_before(&pending, &waiting).saturating_add(1);
-                let standing = courier.record(&pending.alert, id, attempt, &pushed).await;
-                (place, waiting, standing)
-            });
-        }
-        while !under_way.is_empty() {
-            self.take_recorded(&mut under_way, pushed, &mut left, returned).await;
-        }
-        left.sort_by_key(|(place, _)| *place);
-        let attempts = left.iter().map(|(_, waiting)| waiting.attempts).max();
-        if let Some(attempts) = attempts {
-            let at = self.next_attempt_at(attempts, pushed);
-            returned.digest_again = Some((at, Parcel { alerts: left, form: Form::Digest(Some(message)) }));
+            Err(_) if !finished => Ended::Touched,
+            Err(error) => Ended::Failed { next_at: self.next_attempt_at(attempts, &error), attempts },
         }
     }
 
-    async fn take_recorded(
-        &self,
-        under_way: &mut JoinSet<(Place, Waiting, Standing)>,
-        pushed: &Result<(), PushError>,
-        left: &mut Vec<(Place, Waiting)>,
-        returned: &mut Returned,
-    ) {
-        let Some(Ok((place, waiting, standing))) = under_way.join_next().await else { return };
-        self.count(&standing, pushed, returned);
-        if standing.settled {
-            returned.settled.push(place);
-        } else {
-            left.push((place, Waiting { attempts: standing.attempts, ..waiting }));
-        }
-    }
-
-    /// The alert as the outbox has it now; `None` when another notifier has settled it meanwhile.
-    fn pending(&self, place: Place, waiting: &Waiting) -> Result<Option<PendingAlert>, ()> {
+    fn not_begun(&self, error: &PutError) -> Ended {
         let channel = self.outlet.channel.id();
-        match self.outbox.pending(Lane::of(waiting.severity), place) {
-            Ok(pending) => Ok(pending.filter(|pending| pending.unsettled_on(channel).is_some())),
-            Err(error) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, %channel, "an alert waits for the outbox");
-                Err(())
+        tracing::warn!(error = %in_one_line(error), %channel, "an alert waits for the record of deliveries");
+        Ended::NotBegun
+    }
+
+    /// Records how a push ended; goes on until the record has it, or until this task is dropped. Answers whether it has.
+    async fn finish(&self, delivery: Delivery, marked: Version, returned: &mut Returned) -> bool {
+        let (mut expected, mut delay_ms) = (Some(marked), self.config.record_delay_ms);
+        loop {
+            let error = match self.put(&delivery, expected).await {
+                Ok(version) => {
+                    returned.records.push((version, delivery));
+                    return true;
+                }
+                Err(PutError::Conflict) if delivery.state == DeliveryState::Delivered => {
+                    // Somebody asked for it while it was on its way: that is done now. Another notifier's is its own.
+                    match self.asked_for(&delivery).await {
+                        Some(version) => {
+                            expected = Some(version);
+                            continue;
+                        }
+                        None => return false,
+                    }
+                }
+                Err(PutError::Conflict) => return false,
+                Err(error) => error,
+            };
+            let channel = self.outlet.channel.id();
+            tracing::warn!(error = %in_one_line(&error), %channel, "a delivery waits to be recorded");
+            tokio::time::sleep(Duration::from_millis(delay_ms)).await;
+            delay_ms = delay_ms.saturating_mul(2).clamp(1, self.config.record_delay_max_ms.max(1));
+        }
+    }
+
+    async fn asked_for(&self, delivery: &Delivery) -> Option<Version> {
+        let key = Key::Delivery(delivery.channel.clone(), delivery.message);
+        let stored = self.deliveries.get(&key).await.ok()??;
+        let Record::Delivery(found) = stored.record else { return None };
+        matches!(found.state, DeliveryState::Asked { .. }).then_some(stored.version)
+    }
+
+    async fn put(&self, delivery: &Delivery, expected: Option<Version>) -> Result<Version, PutError> {
+        put_surely(&*self.deliveries, &Record::Delivery(delivery.clone()), expected).await
+    }
+
+    async fn settle_unpushed(
+        &self,
+        errand: Errand,
+        alert: &Alert,
+        state: DeliveryState,
+        returned: &mut Returned,
+    ) {
+        let expected = version_of(errand.known.as_ref());
+        let delivery = Delivery { state, at: self.now(), ..self.delivery_of(&errand, alert) };
+        let before = returned.records.len() + returned.touched.len();
+        self.put_settled(delivery, expected, returned).await;
+        if returned.records.len() + returned.touched.len() == before {
+            returned.again.push((errand.place, self.put_off(errand.waiting)));
+        }
+    }
+
+    /// Settles them a few at a time: a record that was lost may leave thousands.
+    async fn settle_many(&self, settling: Vec<(Errand, Alert, DeliveryState)>, returned: &mut Returned) {
+        let mut under_way = JoinSet::new();
+        let mut left = settling.into_iter();
+        loop {
+            while under_way.len() < self.config.recordings_in_flight_max.max(1) {
+                let Some((errand, alert, state)) = left.next() else { break };
+                let courier = self.clone();
+                under_way.spawn(async move {
+                    let mut settled = Returned::default();
+                    courier.settle_unpushed(errand, &alert, state, &mut settled).await;
+                    settled
+                });
+            }
+            match under_way.join_next().await {
+                Some(Ok(settled)) => returned.absorb(settled),
+                Some(Err(_)) => {}
+                None => return,
             }
         }
     }
 
-    /// How many attempts were made: what the outbox has folded may lag behind what was just recorded.
-    fn attempts_before(&self, pending: &PendingAlert, waiting: &Waiting) -> u32 {
-        let folded = pending.unsettled_on(self.outlet.channel.id()).map_or(0, |progress| progress.attempts);
-        folded.max(waiting.attempts)
+    async fn put_settled(&self, delivery: Delivery, expected: Option<Version>, returned: &mut Returned) {
+        match self.put(&delivery, expected).await {
+            Ok(version) => {
+                let told = delivery.alerts.len() as u64;
+                match &delivery.state {
+                    DeliveryState::GivenUp { reason, .. } => {
+                        let (channel, message) = (&delivery.channel, delivery.message);
+                        tracing::warn!(%channel, %message, reason, "an alert was given up; `cuiban alerts resend` sends it");
+                        returned.given_up += told;
+                    }
+                    DeliveryState::Skipped => returned.skipped += told,
+                    DeliveryState::Withdrawn { .. } => returned.withdrawn += told,
+                    // Not settled so.
+                    DeliveryState::InFlight { .. }
+                    | DeliveryState::Failed { .. }
+                    | DeliveryState::Delivered
+                    | DeliveryState::Asked { .. } => {}
+                }
+                returned.records.push((version, delivery));
+            }
+            Err(PutError::Conflict) => returned.touched.push(delivery.message),
+            Err(error) => {
+                self.not_begun(&error);
+            }
+        }
+    }
+
+    /// What is to be done about it, by what was known when it set out.
+    fn verdict(&self, kept: &KeptAlert, errand: &Errand, begins_at: Instant) -> Verdict {
+        let (alert, now) = (&kept.alert, self.now());
+        let maybe_arrived = errand.known.as_ref().is_some_and(Known::may_have_arrived);
+        if alert.withdrawn && !errand.notice_arrived {
+            return Verdict::Settle(DeliveryState::Withdrawn { maybe_arrived });
+        }
+        let asked = match errand.known.as_ref().map(|known| &known.standing) {
+            Some(Standing::Open(delivery)) => {
+                if let Some(state) = self.too_old(delivery, now) {
+                    return Verdict::Settle(state);
+                }
+                delivery.asked_at.is_some()
+            }
+            _ => false,
+        };
+        if asked {
+            return Verdict::Push;
+        }
+        if kept.superseded && !alert.withdrawn {
+            return Verdict::Settle(DeliveryState::Withdrawn { maybe_arrived });
+        }
+        if errand.known.is_none() && alert.issued_at < begins_at {
+            return Verdict::Settle(DeliveryState::Skipped);
+        }
+        match self.too_old(&self.delivery_of(errand, alert), now) {
+            Some(state) => Verdict::Settle(state),
+            None => Verdict::Push,
+        }
+    }
+
+    /// How it ends, if it has been tried for long enough. Its age alone counts.
+    fn too_old(&self, delivery: &Delivery, now: Instant) -> Option<DeliveryState> {
+        let since = delivery.asked_at.unwrap_or(delivery.issued_at);
+        let age = (now - since).to_std().unwrap_or_default();
+        let reason = delivery.state.reason().unwrap_or("never tried").to_owned();
+        let maybe_arrived = delivery.attempts > 0 && delivery.state.may_have_arrived();
+        (age >= self.delivery().give_up_after()).then_some(DeliveryState::GivenUp { reason, maybe_arrived })
+    }
+
+    fn delivery_of(&self, errand: &Errand, alert: &Alert) -> Delivery {
+        match errand.known.as_ref().map(|known| &known.standing) {
+            Some(Standing::Open(delivery)) => (**delivery).clone(),
+            _ => self.fresh(alert.message(), alert, vec![alert.id]),
+        }
+    }
+
+    /// The record of a message that was never begun.
+    fn fresh(&self, message: MessageId, alert: &Alert, alerts: Vec<Uuid>) -> Delivery {
+        Delivery {
+            channel: self.outlet.channel.id().clone(),
+            message,
+            branch: alert.branch.clone(),
+            alerts,
+            number: alert.number.clone(),
+            issued_at: alert.issued_at,
+            state: DeliveryState::Failed { reason: "never tried".to_owned(), maybe_arrived: false },
+            attempts: 0,
+            maybe_twice: 0,
+            asked_at: None,
+            at: self.now(),
+        }
+    }
+
+    /// The alert as the outbox has it; one that is not kept any more is nobody's business.
+    fn kept(&self, errand: &Errand, returned: &mut Returned) -> Option<KeptAlert> {
+        match self.outbox.at(Lane::of(errand.waiting.severity), errand.place) {
+            Ok(kept) => kept,
+            Err(error) => {
+                let channel = self.outlet.channel.id();
+                tracing::warn!(error = &error as &dyn std::error::Error, %channel, "an alert waits for the outbox");
+                returned.again.push((errand.place, self.put_off(errand.waiting.clone())));
+                None
+            }
+        }
     }
 
     /// Pushes within the time limit; a channel that panics has failed.
@@ -203,86 +483,21 @@ impl Courier {
         let limit = Duration::from_millis(self.delivery().push_timeout_ms);
         match tokio::time::timeout(limit, task.join_next()).await {
             Ok(Some(Ok(pushed))) => pushed,
-            Ok(_) => Err(PushError::unavailable("the channel broke down")),
-            Err(_) => Err(PushError::unavailable("no answer in time")),
+            Ok(_) => Err(PushError::unanswered("the channel broke down")),
+            Err(_) => Err(PushError::unanswered("no answer in time")),
         }
     }
 
-    /// Records one attempt; goes on until the log has it, or until this task is dropped.
-    async fn record(
-        &self,
-        alert: &Alert,
-        message: Uuid,
-        attempt: u32,
-        pushed: &Result<(), PushError>,
-    ) -> Standing {
-        let outcome = self.outcome(attempt, pushed);
-        let unrecorded = Standing { attempts: attempt, settled: !matches!(outcome, Outcome::Failed(_)) };
-        let channel = self.outlet.channel.id().clone();
-        let Ok(meta) = self.meta(alert, message, attempt, &outcome) else { return unrecorded };
-        let command = RecordAttempt { branch: alert.branch.clone(), channel: channel.clone(), outcome };
-        let mut delay_ms = self.config.record_delay_ms;
-        loop {
-            let error = match self.handlers.alert(&alert.id.to_string(), &command, &meta).await {
-                Ok(handled) => {
-                    let attempts = handled.state.attempts(&channel);
-                    return Standing { attempts, settled: handled.state.is_settled(&channel) };
-                }
-                Err(error) => error,
-            };
-            if !may_pass(&error) {
-                let error = &error as &dyn std::error::Error;
-                tracing::error!(error, alert = %alert.id, %channel, "an attempt cannot be recorded");
-                return unrecorded;
+    fn next_attempt_at(&self, attempts: u32, error: &PushError) -> Instant {
+        let delay = self.delivery().delay_after(attempts);
+        match error {
+            PushError::Unavailable { retry_after: Some(asked), .. } => {
+                self.now() + delay.max((*asked).min(self.delivery().retry_after_max()))
             }
-            tracing::warn!(error = %in_one_line(&error), alert = %alert.id, %channel, "an attempt waits for the log");
-            tokio::time::sleep(Duration::from_millis(delay_ms)).await;
-            delay_ms = delay_ms.saturating_mul(2).clamp(1, self.config.record_delay_max_ms.max(1));
+            PushError::Unavailable { .. } | PushError::Refused { .. } | PushError::Unanswered { .. } => {
+                self.now() + delay
+            }
         }
-    }
-
-    /// Under one id for all who saw the same; the message's id is the correlation, so that a digest's notices are
-    /// found together.
-    fn meta(
-        &self,
-        alert: &Alert,
-        message: Uuid,
-        attempt: u32,
-        outcome: &Outcome,
-    ) -> Result<CommandMeta, cuiban_domain::ids::InvalidId> {
-        let ended = match outcome {
-            Outcome::Delivered => "delivered",
-            Outcome::Failed(_) => "failed",
-            Outcome::GivenUp(_) => "given_up",
-        };
-        let name = format!("{}/{attempt}/{ended}", self.outlet.channel.id());
-        let id = CommandId(Uuid::new_v5(&alert.id, name.as_bytes()));
-        let meta = self.handlers.own_meta(id, ACTOR)?;
-        Ok(CommandMeta {
-            correlation_id: CorrelationId(message),
-            causation_id: Some(alert.caused_by),
-            ..meta
-        })
-    }
-
-    fn outcome(&self, attempt: u32, pushed: &Result<(), PushError>) -> Outcome {
-        let Err(error) = pushed else { return Outcome::Delivered };
-        let attempts_max = match error {
-            PushError::Unavailable { .. } => self.delivery().attempts_max,
-            PushError::Refused { .. } => self.delivery().refused_attempts_max,
-            PushError::Gone { .. } => 0,
-        };
-        let reason = line(&error.to_string());
-        if attempt >= attempts_max { Outcome::GivenUp(reason) } else { Outcome::Failed(reason) }
-    }
-
-    fn next_attempt_at(&self, attempts: u32, pushed: &Result<(), PushError>) -> Instant {
-        let longest = Duration::from_millis(self.delivery().delay_max_ms);
-        let delay = match pushed {
-            Err(PushError::Unavailable { retry_after: Some(asked), .. }) => (*asked).min(longest),
-            _ => Duration::ZERO,
-        };
-        self.now() + delay.max(self.delivery().delay_after(attempts))
     }
 
     fn put_off(&self, waiting: Waiting) -> Waiting {
@@ -291,36 +506,36 @@ impl Courier {
     }
 
     fn note(&self, pushed: &Result<(), PushError>, attempt: u32, returned: &mut Returned) {
+        returned.pushes.push(pushed.is_ok());
         let Err(error) = pushed else { return };
         let (now, channel) = (self.now(), self.outlet.channel.id());
         tracing::warn!(error = error as &dyn std::error::Error, %channel, attempt, "an alert was not taken");
-        returned.failure = Some((now, error.to_string()));
+        returned.failure = Some((now, line(&error.to_string())));
         if let PushError::Unavailable { retry_after: Some(asked), .. } = error {
-            let longest = Duration::from_millis(self.delivery().delay_max_ms);
-            returned.throttled_until = Some(now + (*asked).min(longest));
+            returned.throttled_until = Some(now + (*asked).min(self.delivery().retry_after_max()));
         }
     }
 
-    fn count(&self, standing: &Standing, pushed: &Result<(), PushError>, returned: &mut Returned) {
-        match (pushed, standing.settled) {
-            (Ok(()), _) => returned.delivered += 1,
-            (Err(_), true) => returned.given_up += 1,
-            (Err(_), false) => {}
-        }
-        returned.failed += u64::from(pushed.is_err());
+    fn manner(&self, alert: &Alert, maybe_twice: bool) -> Manner {
+        Manner { place: self.place_of(alert), now: self.now(), maybe_twice }
     }
 
     /// Where an alert is read. A branch that is not known keeps the company's zone.
-    fn place_of(&self, branch: &BranchId) -> wording::Place {
-        let organisation = self.handlers.directory().organisation();
-        match organisation.branch(branch) {
-            Ok(view) => wording::Place {
-                branch: view.branch.name.as_ref().map_or_else(|| branch.to_string(), ToString::to_string),
-                zone: view.calendar.calendar().zone(),
-            },
-            Err(_) => {
-                wording::Place { branch: branch.to_string(), zone: organisation.company().calendar().zone() }
-            }
+    fn place_of(&self, alert: &Alert) -> wording::Place {
+        let (organisation, branch) = (self.handlers.directory().organisation(), &alert.branch);
+        let Ok(view) = organisation.branch(branch) else {
+            let zone = organisation.company().calendar().zone();
+            return wording::Place { branch: branch.to_string(), zone, addressee: None };
+        };
+        let member = match &alert.addressee {
+            Some(Party::Staff(staff)) => view.branch.staff.get(staff),
+            Some(Party::Department(_)) | None => None,
+        };
+        let name = view.branch.name.as_ref().map(|name| wording::single_line(name).to_string());
+        wording::Place {
+            branch: name.unwrap_or_else(|| branch.to_string()),
+            zone: view.calendar.calendar().zone(),
+            addressee: member.map(|member| (member.name.clone(), member.role)),
         }
     }
 
@@ -328,23 +543,30 @@ impl Courier {
         &self.outlet.delivery
     }
 
-    fn now(&self) -> Instant {
+    pub(crate) fn now(&self) -> Instant {
         self.handlers.clock().now()
     }
 }
 
-/// Whether a recording that failed may succeed later.
-fn may_pass(error: &HandleError) -> bool {
-    matches!(error, HandleError::Unavailable(_) | HandleError::Unknown(_) | HandleError::Contended { .. })
+impl Returned {
+    fn absorb(&mut self, other: Self) {
+        self.records.extend(other.records);
+        self.again.extend(other.again);
+        self.touched.extend(other.touched);
+        self.given_up += other.given_up;
+        self.skipped += other.skipped;
+        self.withdrawn += other.withdrawn;
+    }
 }
 
-/// A text of any origin as one line of the log.
-fn line(text: &str) -> Line {
+fn version_of(known: Option<&Known>) -> Option<Version> {
+    known.map(|known| known.version)
+}
+
+/// A text of any origin as one line of the record.
+fn line(text: &str) -> String {
     const CHARACTERS_MAX: usize = 300;
-    let clean: String =
-        text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(CHARACTERS_MAX).collect();
-    #[expect(clippy::expect_used, reason = "a constant that fits")]
-    Line::new(clean).unwrap_or_else(|_| Line::new("no reason given").expect("fits"))
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(CHARACTERS_MAX).collect()
 }
 
 #[cfg(test)]
@@ -352,9 +574,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn any_text_becomes_a_line_of_the_log() {
-        assert_eq!(line("a\u{0}b\nc").as_str(), "a b c");
-        assert_eq!(line(" \t ").as_str(), "no reason given");
-        assert_eq!(line(&"长".repeat(1_000)).as_str().chars().count(), 300);
+    fn any_text_becomes_a_line_of_the_record() {
+        assert_eq!(line("a\u{0}b\nc"), "a b c");
+        assert_eq!(line(&"长".repeat(1_000)).chars().count(), 300);
     }
 }

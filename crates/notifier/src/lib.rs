@@ -1,30 +1,36 @@
-//! The alert channels: what the log recorded goes out, at least once, under one id, and each attempt is recorded.
+//! The alert channels: what the log recorded goes out, under one id, and what became of it is kept.
 //!
-//! In comes the log: expedite notices (催办单, R60) and emergencies (特急, R4). Out go messages through [`Channel`]s,
-//! and `AlertAttempted` on the stream `alert/<id>` for every attempt (R64). The cast:
+//! In comes the log: expedite notices (催办单, R60), emergencies (特急, R4), and notices that count no more (R40). Out go
+//! messages through [`Channel`]s, and records of deliveries (`cuiban-deliveries`, decision 3). The cast:
 //!
-//! - the outbox folds the log into the alerts that some channel has not settled;
+//! - the outbox folds the log into the alerts that are young enough to be told;
 //! - a loop per channel takes them up, in the order of the log, emergencies first, within [`QuietHours`];
-//! - a courier pushes, then records;
+//! - its ledger follows the record of deliveries: what is settled, what is in flight, who has leased which branch;
+//! - its breaker asks a receiver that is away by one alert at a time, and wakes all when one is taken;
+//! - a courier marks, pushes, records;
 //! - [`NatsChannel`], [`WebhookChannel`] and [`MemoryChannel`] are the ways out.
 //!
 //! ```text
-//!  log ─► outbox ─► channel loop ─► push ─► record ─► log ─► outbox: settled
-//!                        ▲                    │
-//!                        └── not taken: later ┘
+//!  log ─► outbox ─► channel loop ─► mark ─► push ─► record ─► ledger: settled
+//!                        ▲                            │
+//!                        └──────── not taken: later ──┘
 //! ```
 //!
-//! A crash between push and record pushes the same id again. Two notifiers may double a push, never the record.
+//! With any number of notifiers and no faults, nothing goes out twice. A death between mark and record pushes the same
+//! id again, and says that it may be a repetition.
 //!
-//! This room never decides what is overdue, never retracts what was superseded (R40), and sends no customer's name,
-//! phone or address (R91). Live updates in the browser are the gateway's.
+//! This room never decides what is overdue, writes nothing into the log, and sends no customer's name, phone or address
+//! (R91). Live updates in the browser are the gateway's.
 
 mod alert;
 mod backlog;
+mod breaker;
 mod channel;
 mod config;
 mod courier;
 mod lane;
+mod leases;
+mod ledger;
 mod message;
 mod outbox;
 mod quiet_hours;
@@ -36,13 +42,13 @@ mod tests;
 mod wording;
 
 pub use alert::{Alert, Severity};
+pub use breaker::BreakerState;
 pub use channel::{
-    ALERTS_STREAM, Channel, Endpoint, InvalidWebhook, MemoryChannel, NatsChannel, NatsConfig, PushError,
-    Secret, WebhookChannel, WebhookConfig,
+    ALERTS_OUT_STREAM, ALERTS_STREAM, Channel, Endpoint, InvalidWebhook, MemoryChannel, NatsChannel,
+    NatsConfig, PushError, Secret, WebhookChannel, WebhookConfig,
 };
 pub use config::{Config, DeliveryConfig, InvalidConfig, Outlet};
 pub use lane::{ChannelStatus, Failure};
 pub use message::Message;
-pub use outbox::{GIVEN_UP_KEPT, GivenUpAlert};
 pub use quiet_hours::{NeverAudible, QuietHours};
 pub use service::{Notifier, StartError, Status};

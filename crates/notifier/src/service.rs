@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cuiban_command_handler::Handlers;
+use cuiban_deliveries::Deliveries;
 use cuiban_domain::alert::Alert;
 use cuiban_domain::ids::BranchId;
 use cuiban_domain::ticket::Ticket;
 use cuiban_domain::{Aggregate, Class};
 use cuiban_event_log::{EventLog, Filter, InvalidToken, Pattern, Position, Token};
-use cuiban_projector::{Model, Progress, ReadError, Runner, Store, StoreError, StorePlace};
+use cuiban_projector::{Model, Progress, Runner, Store, StoreError, StorePlace};
 use cuiban_vitals::SILENT_MAX;
 use serde::Serialize;
 use tokio::sync::watch;
@@ -19,7 +20,8 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{Config, InvalidConfig, Outlet, check_ids};
 use crate::courier::Courier;
 use crate::lane::{ChannelLoop, ChannelStatus};
-use crate::outbox::{Addressed, GivenUpAlert, Outbox, OutboxFold};
+use crate::leases::Leases;
+use crate::outbox::{Outbox, OutboxFold};
 
 /// A running notifier. Dropping it cuts it off; [`Notifier::stop`] lets it finish what is under way.
 #[derive(Debug)]
@@ -65,34 +67,34 @@ impl Notifier {
     /// Starts serving these channels from the log, with the outbox kept at this place. Alerts go out as soon as the
     /// outbox has caught up.
     ///
-    /// Any number of notifiers may run over one log, each with a store of its own: an alert may then go out more than
-    /// once, under the same id, and the record of it is the same.
+    /// Any number of notifiers may run over one log and one record of deliveries, each with a store of its own: while
+    /// nothing fails each alert goes out once. After a death, what was in flight may go out again, under the same id.
     pub async fn start(
         handlers: Arc<Handlers>,
         log: Arc<dyn EventLog>,
+        deliveries: Arc<dyn Deliveries>,
         place: impl Into<StorePlace>,
         outlets: Vec<Outlet>,
         config: Config,
     ) -> Result<Self, StartError> {
         check_ids(&outlets)?;
         let filter = filter(config.branch.as_ref())?;
-        let addressed = |outlet: &Outlet| Addressed {
-            channel: outlet.channel.id().clone(),
-            since: outlet.delivery.since,
-        };
-        let fold = OutboxFold { channels: outlets.iter().map(addressed).collect() };
-        let (store, model) = open(&place.into(), fold, &config).await?;
+        let (store, model) = open(&place.into(), &config).await?;
         let projector = cuiban_projector::Config { store: config.store.clone(), ..Default::default() };
         let pulse = handlers.vitals().pulse("notifier.outbox", SILENT_MAX);
         let runner = Runner::start_with_pulse(log, filter, &store, model.clone(), projector, pulse);
         let outbox = Outbox::new(model, runner.progress());
         let (stop, config) = (CancellationToken::new(), Arc::new(config));
         let (mut loops, mut channels) = (JoinSet::new(), Vec::new());
+        // Another one at each start: whatever it had before may be in flight still.
+        let holder = handlers.new_id();
+        let started_at = handlers.clock().now();
         for outlet in outlets {
             let (status, told) = watch::channel(ChannelStatus::new(outlet.channel.id().clone()));
             let (handlers, outbox, config) = (handlers.clone(), outbox.clone(), config.clone());
-            let courier = Courier { handlers, outbox, outlet, config };
-            loops.spawn(ChannelLoop::new(courier, status).run(stop.clone()));
+            let (deliveries, leases) = (deliveries.clone(), Leases::new(config.lease()));
+            let courier = Courier { handlers, deliveries, outbox, outlet, config, leases, holder };
+            loops.spawn(ChannelLoop::new(courier, started_at, status).run(stop.clone()));
             channels.push(told);
         }
         Ok(Self { store, runner, outbox, channels, loops, stop })
@@ -116,11 +118,6 @@ impl Notifier {
         self.outbox.progress()
     }
 
-    /// The alerts that were given up last, the latest first; at most [`crate::GIVEN_UP_KEPT`].
-    pub fn given_up(&self) -> Result<Vec<GivenUpAlert>, ReadError> {
-        self.outbox.given_up()
-    }
-
     /// Takes no more alerts up, lets the pushes under way finish within the grace, and closes the outbox.
     pub async fn stop(mut self) {
         self.stop.cancel();
@@ -135,14 +132,10 @@ impl Notifier {
 
 /// Opens the outbox, again after a pause while the disk does not let us: what a process before us had open, or we
 /// ourselves a moment ago, may still be closing.
-async fn open(
-    place: &StorePlace,
-    fold: OutboxFold,
-    config: &Config,
-) -> Result<(Store, Model<OutboxFold>), StoreError> {
+async fn open(place: &StorePlace, config: &Config) -> Result<(Store, Model<OutboxFold>), StoreError> {
     let mut retries = 0;
     loop {
-        match open_once(place, fold.clone(), config).await {
+        match open_once(place, config).await {
             Err(StoreError::Unavailable { .. }) if retries < config.open_retries_max => retries += 1,
             opened => return opened,
         }
@@ -151,15 +144,11 @@ async fn open(
 }
 
 /// Opening checks every row, so it is kept off the runtime's threads.
-async fn open_once(
-    place: &StorePlace,
-    fold: OutboxFold,
-    config: &Config,
-) -> Result<(Store, Model<OutboxFold>), StoreError> {
+async fn open_once(place: &StorePlace, config: &Config) -> Result<(Store, Model<OutboxFold>), StoreError> {
     let (here, limits) = (place.clone(), config.store.clone());
     let opened = place.run(move || {
         let store = Store::open_with(here, limits)?;
-        let model = Model::open(&store, fold)?;
+        let model = Model::open(&store, OutboxFold)?;
         Ok((store, model))
     });
     match opened.await {

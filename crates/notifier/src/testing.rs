@@ -8,6 +8,15 @@ use cuiban_domain::ticket::{TicketKind, Urgency};
 use uuid::Uuid;
 
 use crate::alert::{Alert, emergency_id};
+use crate::message::Manner;
+use crate::wording::Place;
+
+/// How messages are put here.
+pub(crate) fn manner() -> Manner {
+    let place =
+        Place { branch: "武汉服务中心".to_owned(), zone: chrono_tz::Asia::Shanghai, addressee: None };
+    Manner { place, now: "2026-11-20T09:30:00.000001Z".parse().unwrap(), maybe_twice: false }
+}
 
 /// The breach of ticket `n`'s dispatch limit.
 pub(crate) fn notice(n: u128) -> Alert {
@@ -48,6 +57,7 @@ pub(crate) fn emergency(n: u128) -> Alert {
         late: false,
         addressee: None,
         informed: vec![StaffId::new("S1").unwrap()],
+        withdrawn: false,
         caused_by: CommandId(Uuid::from_u128(n + 1_000)),
     }
 }

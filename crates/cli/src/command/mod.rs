@@ -1,5 +1,6 @@
 //! The subcommands, a file each.
 
+mod alerts;
 mod bench;
 mod clock;
 mod deadline;
@@ -38,6 +39,7 @@ pub(crate) fn run(args: Args) -> Outcome {
         Command::Replay(replay) => replay::run(&replay),
         Command::Import(import) => import::run(&import),
         Command::Ticket(ticket) => ticket::run(ticket),
+        Command::Alerts(alerts) => alerts::run(alerts),
         Command::Log(log) => log::run(log, settings),
         Command::Models(models) => models::run(models, settings),
         Command::Clock(clock) => clock::run(clock, &settings),

@@ -13,7 +13,7 @@ use crate::args::{Role, Serve};
 use crate::exit::{OrFailure, Outcome};
 use crate::roles::{self, Base, Heart, Listen, stop_signal};
 use crate::settings::Settings;
-use crate::wiring::{Access, DataDir, connect};
+use crate::wiring::{Access, DataDir, connect, deliveries};
 
 /// How long a process that ends waits for its last heartbeat to go out.
 const LAST_WORD_MAX: Duration = Duration::from_secs(1);
@@ -34,8 +34,10 @@ async fn serve(args: Serve, settings: Settings) -> Outcome {
     std::fs::create_dir_all(data.path())?;
     let listener = listen.bind().await?;
     let clock = Arc::new(SystemClock::new());
+    let deliveries = deliveries(&data, &settings, Some(client.clone()), clock.clone())?;
     let roll = matches!(role, vitals::Role::Projector).then(Roll::new);
-    let base = Base::start(log, clock, with_alerts(settings), (roles::vitals(role), roll)).await?;
+    let base =
+        Base::start(log, deliveries, clock, with_alerts(settings), (roles::vitals(role), roll)).await?;
     let heart = Heart::begin(&base, Some(client.clone())).await?;
     let served = match args.role {
         Role::Gateway => base.serve(listener, &data, None, Mounts::GATEWAY, stop_signal()).await,
@@ -79,9 +81,10 @@ impl From<Role> for vitals::Role {
     }
 }
 
-/// On NATS, alerts go to NATS too.
+/// On NATS, alerts go to NATS too, and are kept by as many servers as the log.
 pub(crate) fn with_alerts(mut settings: Settings) -> Settings {
-    settings.notifier.nats.get_or_insert_default();
+    let alerts = settings.notifier.nats.get_or_insert_default();
+    alerts.replicas.get_or_insert(settings.jetstream.replicas.into());
     settings
 }
 

@@ -17,7 +17,7 @@ use crate::exit::{Failure, OrFailure, Outcome};
 use crate::output;
 use crate::roles::{self, Base, Heart, Listen, stop_signal};
 use crate::settings::Settings;
-use crate::wiring::{Access, DataDir, connect, embedded_to_decide_by};
+use crate::wiring::{Access, DataDir, connect, deliveries, embedded_to_decide_by};
 
 /// How many times as fast as the wall the demonstration runs when nobody says otherwise.
 const DEMO_SPEED: u32 = 300;
@@ -59,8 +59,9 @@ async fn up(args: Up, mut settings: Settings) -> Outcome {
         Arc::new(SystemClock::new())
     };
     let listener = listen.bind().await?;
+    let deliveries = deliveries(&data, &settings, client.clone(), clock.clone())?;
     let own = (roles::vitals(Role::All), Some(Roll::new()));
-    let base = Base::start(log, clock, settings, own).await?;
+    let base = Base::start(log, deliveries, clock, settings, own).await?;
     let heart = Heart::begin(&base, client.clone()).await?;
     let projector = base.projector(&data.models(), Filter::everything()).await?;
     let watchdog = base.watchdog(&data.watchdog());

@@ -191,7 +191,8 @@ async fn shown_branch(office: &Office, organisation: &Organisation, id: BranchId
     let board_more = left_out + board.len().saturating_sub(BOARD_SHOWN_MAX);
     board.truncate(BOARD_SHOWN_MAX);
     let asked = id.clone();
-    let told = office.ask(move |models| tell(models, &asked, board)).await?;
+    let mut told = office.ask(move |models| tell(models, &asked, board)).await?;
+    told.notices = told.notices.into_iter().map(|row| office.front.with_deliveries(row)).collect();
     let view = organisation.branch(&id).map_err(crate::refusal::Refusal::from)?;
     let desk = DeskView { now, zone: view.calendar.calendar().zone(), view: &view };
     let local = now.with_timezone(&desk.zone);

@@ -21,6 +21,7 @@ use crate::front::Office;
 use crate::headers::{self, CUIBAN_MIN_POSITION, CUIBAN_POSITION, position_value};
 use crate::refusal::Refusal;
 
+pub(crate) use page::{Page, PageQuery};
 pub(crate) use tickets::TicketName;
 
 /// All queries.
@@ -29,6 +30,7 @@ pub(crate) fn routes() -> Api<Office> {
     let api = explain::routes(api);
     let api = branches::routes(api);
     let api = notices::routes(api);
+    let api = crate::alerts::queries(api);
     let api = company::routes(api);
     calendar_preview::routes(api)
 }

@@ -61,7 +61,9 @@ async fn list(
     Params(query): Params<NoticesQuery>,
 ) -> Result<Json<Page<NoticeRow>>, Refusal> {
     let page = PageQuery::new(query.cursor, query.limit).into_page(&office.front.config)?;
-    Ok(Json(office.ask(move |models| models.notices(query.branch.as_ref(), &page)).await?.into()))
+    let mut notices = office.ask(move |models| models.notices(query.branch.as_ref(), &page)).await?;
+    notices.rows = notices.rows.into_iter().map(|row| office.front.with_deliveries(row)).collect();
+    Ok(Json(notices.into()))
 }
 
 async fn one(
@@ -69,7 +71,7 @@ async fn one(
     Segment(notice): Segment<NoticeId>,
 ) -> Result<Json<NoticeRow>, Refusal> {
     let row = office.ask(move |models| models.notice(notice)).await?;
-    row.map(Json).ok_or(Refusal::NoticeNotFound)
+    row.map(|row| Json(office.front.with_deliveries(row))).ok_or(Refusal::NoticeNotFound)
 }
 
 async fn deliveries(
@@ -77,5 +79,5 @@ async fn deliveries(
     Segment(notice): Segment<NoticeId>,
 ) -> Result<Json<Page<DeliveryRow>>, Refusal> {
     let row = office.ask(move |models| models.notice(notice)).await?.ok_or(Refusal::NoticeNotFound)?;
-    Ok(Json(Page::whole(row.deliveries)))
+    Ok(Json(Page::whole(office.front.with_deliveries(row).deliveries)))
 }

@@ -6,7 +6,8 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};
-use cuiban_command_handler::{Handlers, ManualClock, SeededIds};
+use cuiban_command_handler::{Clock, Handlers, ManualClock, SeededIds};
+use cuiban_deliveries::{Deliveries, MemoryDeliveries};
 use cuiban_domain::Instant;
 use cuiban_domain::ids::Actor;
 use cuiban_event_log::{EventLog, Filter, MemoryLog};
@@ -26,6 +27,7 @@ pub(crate) struct Desk {
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) log: Arc<dyn EventLog>,
     pub(crate) roll: Option<Roll>,
+    pub(crate) deliveries: MemoryDeliveries,
     _projector: Option<(Projector, tempfile::TempDir)>,
 }
 
@@ -117,6 +119,9 @@ impl Desk {
             None
         };
         let models = projector.as_ref().map(|(projector, _)| projector.models());
+        let now = clock.clone();
+        let deliveries = MemoryDeliveries::new(move || now.now());
+        let recorded: Arc<dyn Deliveries> = Arc::new(deliveries.clone());
         let handlers = Arc::new(handlers);
         let looked = Looked {
             handlers: handlers.clone(),
@@ -126,9 +131,10 @@ impl Desk {
             stores: Vec::new(),
         };
         let health = Health::new(looked, &config);
-        let gateway = Gateway { handlers, models, log: log.clone(), config, health };
+        let gateway =
+            Gateway { handlers, models, log: log.clone(), deliveries: Some(recorded), config, health };
         let router = router(gateway, mounts).unwrap();
-        Self { router, clock, log, roll, _projector: projector }
+        Self { router, clock, log, deliveries, roll, _projector: projector }
     }
 
     pub(crate) async fn send(&self, request: Request<Body>) -> Answer {

@@ -15,18 +15,29 @@ use crate::message::Message;
 pub struct MemoryChannel {
     id: ChannelId,
     answers: Mutex<VecDeque<Result<(), PushError>>>,
+    always: Mutex<Option<PushError>>,
     pushed: watch::Sender<Vec<Message>>,
 }
 
 impl MemoryChannel {
     /// A channel that takes everything.
     pub fn new(id: ChannelId) -> Self {
-        Self { id, answers: Mutex::default(), pushed: watch::Sender::new(Vec::new()) }
+        Self {
+            id,
+            answers: Mutex::default(),
+            always: Mutex::default(),
+            pushed: watch::Sender::new(Vec::new()),
+        }
     }
 
     /// Answers the next pushes with these, one each, and everything after that with yes.
     pub fn answer_next(&self, answers: impl IntoIterator<Item = Result<(), PushError>>) {
         self.answers().extend(answers);
+    }
+
+    /// Answers every push so from now on, after those of [`MemoryChannel::answer_next`]; with yes again, if `None`.
+    pub fn answer_always(&self, answer: Option<PushError>) {
+        *self.always.lock().unwrap_or_else(PoisonError::into_inner) = answer;
     }
 
     /// Everything that was pushed, in order.
@@ -54,7 +65,8 @@ impl Channel for MemoryChannel {
     }
 
     async fn push(&self, message: &Message) -> Result<(), PushError> {
-        let answer = self.answers().pop_front().unwrap_or(Ok(()));
+        let always = self.always.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let answer = self.answers().pop_front().unwrap_or_else(|| always.map_or(Ok(()), Err));
         self.pushed.send_modify(|pushed| pushed.push(message.clone()));
         answer
     }

@@ -16,23 +16,24 @@ use cuiban_domain::ids::ChannelId;
 use crate::message::Message;
 
 pub use memory::MemoryChannel;
-pub use nats::{ALERTS_STREAM, NatsChannel, NatsConfig};
+pub use nats::{ALERTS_OUT_STREAM, ALERTS_STREAM, NatsChannel, NatsConfig};
 pub use webhook::{Endpoint, InvalidWebhook, Secret, WebhookChannel, WebhookConfig};
 
 /// One way out. It pushes what it is given, once per call, and decides nothing about when or how often.
 #[async_trait]
 pub trait Channel: fmt::Debug + Send + Sync + 'static {
-    /// The name under which attempts are recorded; it must not change while alerts are pending.
+    /// The name under which deliveries are recorded: under another name it is a new channel.
     fn id(&self) -> &ChannelId;
 
     /// Pushes one message; answers when the other side has taken it. A repeated message has the same id.
     async fn push(&self, message: &Message) -> Result<(), PushError>;
 }
 
-/// Why a message was not taken. The texts go into the log: they name no address and no secret.
+/// Why a message was not taken. It is tried again, whatever the reason. The texts are kept and shown: they name no
+/// address and no secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PushError {
-    /// The other side is away, slow or overloaded: it will be tried again.
+    /// The other side is away or overloaded, and has not taken it.
     #[error("{detail}")]
     Unavailable {
         /// What was seen.
@@ -40,15 +41,16 @@ pub enum PushError {
         /// How long the other side wants to be left alone, with everything.
         retry_after: Option<Duration>,
     },
-    /// The other side does not want this message: tried a few times, in case somebody mends it.
+    /// The other side does not want this message as it is: a wrong address, a wrong secret, a wrong form. Somebody may
+    /// mend that.
     #[error("{detail}")]
     Refused {
         /// What was seen.
         detail: String,
     },
-    /// The other side wants nothing more: given up at once.
+    /// It went out and nothing came back: the other side may have it.
     #[error("{detail}")]
-    Gone {
+    Unanswered {
         /// What was seen.
         detail: String,
     },
@@ -58,6 +60,16 @@ impl PushError {
     /// Away, without a wish for when to come back.
     pub fn unavailable(detail: impl Into<String>) -> Self {
         Self::Unavailable { detail: detail.into(), retry_after: None }
+    }
+
+    /// Sent, and not answered.
+    pub fn unanswered(detail: impl Into<String>) -> Self {
+        Self::Unanswered { detail: detail.into() }
+    }
+
+    /// Whether the other side may have it all the same.
+    pub(crate) fn may_have_arrived(&self) -> bool {
+        matches!(self, Self::Unanswered { .. })
     }
 }
 

@@ -1,15 +1,25 @@
-//! Alerts as JSON on NATS: `cuiban.alert.<branch>.<severity>`, kept in a JetStream stream of their own.
+//! Alerts on NATS, kept in a JetStream stream of their own, and republished for whoever listens:
 //!
-//! `<severity>` is `emergency`, a rung of the ladder, or `digest`. Whoever follows `cuiban.alert.B0.>` with any
-//! NATS client hears of one branch. The stream drops its oldest messages: it is a way out, not the record.
+//! ```text
+//!  cuiban.alerts-out.<form>.<branch>.<rung>   the stream CUIBAN_ALERTS_OUT; nobody but the notifier publishes here
+//!  cuiban.alert.<form>.<branch>.<rung>        what the stream stored, once: for every NATS client
+//! ```
+//!
+//! `<form>` is `text`, readable as it is, or `json`; `<rung>` is `emergency`, a rung of the ladder, or `digest`. Message
+//! ids let the stream drop what is published again, and what it drops is not republished. The stream drops its oldest
+//! messages: it is a way out, not the record.
+//!
+//! For one release the form before goes out too: `cuiban.alert.<branch>.<rung>`, kept in CUIBAN_ALERTS, whose subjects are
+//! narrowed so that the two do not meet.
 
 use std::time::Duration;
 
-use async_nats::jetstream::context::{Context, PublishErrorKind};
+use async_nats::jetstream::ContextBuilder;
+use async_nats::jetstream::context::{Context, PublishError, PublishErrorKind};
 use async_nats::jetstream::message::PublishMessage;
-use async_nats::jetstream::stream::{DiscardPolicy, StorageType};
-use async_nats::jetstream::{self, ContextBuilder};
+use async_nats::jetstream::stream::{self, DiscardPolicy, Republish, StorageType};
 use async_trait::async_trait;
+use bytes::Bytes;
 use cuiban_domain::ids::ChannelId;
 use serde::{Deserialize, Serialize};
 use tokio::sync::OnceCell;
@@ -18,10 +28,16 @@ use crate::channel::{Channel, PushError, in_one_line};
 use crate::config::DeliveryConfig;
 use crate::message::Message;
 
-/// The name of the stream that keeps the alerts.
+/// The name of the stream that keeps the alerts, unless another one is configured.
+pub const ALERTS_OUT_STREAM: &str = "CUIBAN_ALERTS_OUT";
+/// The name of the stream that keeps them in the form before.
 pub const ALERTS_STREAM: &str = "CUIBAN_ALERTS";
-/// Its subjects.
-const SUBJECTS: &str = "cuiban.alert.>";
+/// Under what the notifier publishes.
+const OUT: &str = "cuiban.alerts-out";
+/// Under what the stream republishes.
+const HEARD: &str = "cuiban.alert";
+/// The form before: a branch and a rung, and nothing that is republished.
+const FORMER_SUBJECTS: &str = "cuiban.alert.*.*";
 
 /// The channel to NATS.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,16 +45,20 @@ const SUBJECTS: &str = "cuiban.alert.>";
 pub struct NatsConfig {
     /// The channel's id.
     pub id: ChannelId,
-    /// How many servers keep the stream, when it is created.
-    pub replicas: usize,
+    /// The stream's name.
+    pub stream: String,
+    /// How many servers keep the stream, when it is created; as many as keep the log, if not given.
+    pub replicas: Option<usize>,
     /// How long the stream keeps an alert, when it is created.
     pub keep_days: u32,
-    /// How much the stream keeps, when it is created.
-    pub keep_bytes_max: u64,
+    /// How much the stream keeps, when it is created; what it may keep is reserved. No limit, if not given.
+    pub keep_bytes_max: Option<u64>,
     /// For how long the server itself recognises a repeated id, when the stream is created.
     pub duplicate_window_s: u32,
     /// How long the server may take to acknowledge.
     pub ack_timeout_ms: u64,
+    /// Whether alerts go out in the form of the release before, too.
+    pub former: bool,
     /// When, how often and how many at once.
     pub delivery: DeliveryConfig,
 }
@@ -49,11 +69,13 @@ impl Default for NatsConfig {
         let id = ChannelId::new("nats").expect("fits the alphabet");
         Self {
             id,
-            replicas: 1,
+            stream: ALERTS_OUT_STREAM.to_owned(),
+            replicas: None,
             keep_days: 30,
-            keep_bytes_max: 1 << 30,
-            duplicate_window_s: 600,
+            keep_bytes_max: None,
+            duplicate_window_s: 3_600,
             ack_timeout_ms: 5_000,
+            former: true,
             delivery: DeliveryConfig { in_flight_max: 32, ..DeliveryConfig::default() },
         }
     }
@@ -64,42 +86,93 @@ impl Default for NatsConfig {
 pub struct NatsChannel {
     config: NatsConfig,
     jetstream: Context,
-    /// Filled once the stream is there.
-    stream: OnceCell<()>,
+    /// Filled once the streams are there.
+    streams: OnceCell<()>,
 }
 
 impl NatsChannel {
-    /// A channel over this connection; the stream is created with the first push, if it is missing.
+    /// A channel over this connection; the streams are made with the first push, if they are missing.
     pub fn new(config: NatsConfig, client: async_nats::Client) -> Self {
         let timeout = Duration::from_millis(config.ack_timeout_ms);
         let jetstream = ContextBuilder::new().timeout(timeout).build(client);
-        Self { config, jetstream, stream: OnceCell::new() }
+        Self { config, jetstream, streams: OnceCell::new() }
     }
 
-    async fn create_stream(&self) -> Result<(), PushError> {
-        let stream = jetstream::stream::Config {
+    /// Makes what is missing. The old stream gives its subjects up first: what is republished is not for it to keep.
+    async fn make_streams(&self) -> Result<(), PushError> {
+        self.make(self.former_stream(), self.config.former).await?;
+        self.make(self.stream(), true).await
+    }
+
+    /// Makes a stream, or gives the one that is there these subjects; the rest of it is somebody's choice.
+    async fn make(&self, wanted: stream::Config, create: bool) -> Result<(), PushError> {
+        let name = wanted.name.clone();
+        let unavailable = |error: &dyn std::error::Error| {
+            PushError::unavailable(format!("make the stream {name}: {}", in_one_line(error)))
+        };
+        let found = match self.jetstream.get_stream(&name).await {
+            Ok(found) => found.cached_info().config.clone(),
+            Err(_) if !create => return Ok(()),
+            Err(_) => {
+                let made = self.jetstream.get_or_create_stream(wanted).await;
+                return made.map(drop).map_err(|error| unavailable(&error));
+            }
+        };
+        if found.subjects == wanted.subjects && found.republish == wanted.republish {
+            return Ok(());
+        }
+        let narrowed = stream::Config {
+            subjects: wanted.subjects.clone(),
+            republish: wanted.republish.clone(),
+            ..found
+        };
+        self.jetstream.update_stream(narrowed).await.map(drop).map_err(|error| unavailable(&error))
+    }
+
+    fn stream(&self) -> stream::Config {
+        stream::Config {
+            name: self.config.stream.clone(),
+            subjects: vec![format!("{OUT}.>")],
+            republish: Some(Republish {
+                source: format!("{OUT}.>"),
+                destination: format!("{HEARD}.>"),
+                headers_only: false,
+            }),
+            ..self.former_stream()
+        }
+    }
+
+    fn former_stream(&self) -> stream::Config {
+        let keep_bytes_max = self.config.keep_bytes_max.map(|bytes| i64::try_from(bytes).unwrap_or(i64::MAX));
+        stream::Config {
             name: ALERTS_STREAM.to_owned(),
             description: Some("cuiban 催办 alerts, for whoever wants to hear of them".to_owned()),
-            subjects: vec![SUBJECTS.to_owned()],
+            subjects: vec![FORMER_SUBJECTS.to_owned()],
             storage: StorageType::File,
             discard: DiscardPolicy::Old,
             max_age: Duration::from_secs(u64::from(self.config.keep_days) * 86_400),
-            max_bytes: i64::try_from(self.config.keep_bytes_max).unwrap_or(i64::MAX),
+            max_bytes: keep_bytes_max.unwrap_or(-1),
             duplicate_window: Duration::from_secs(u64::from(self.config.duplicate_window_s)),
-            num_replicas: self.config.replicas,
+            num_replicas: self.config.replicas.unwrap_or(1),
             allow_direct: true,
             ..Default::default()
-        };
-        let unavailable = |error: jetstream::context::CreateStreamError| {
-            PushError::unavailable(format!("create the stream {ALERTS_STREAM}: {}", in_one_line(&error)))
-        };
-        self.jetstream.get_or_create_stream(stream).await.map(drop).map_err(unavailable)
+        }
     }
 
-    async fn publish(&self, message: &Message) -> Result<(), jetstream::context::PublishError> {
-        let subject = format!("cuiban.alert.{}.{}", message.branch, message.topic);
-        let id = message.id.hyphenated().to_string();
-        let publish = PublishMessage::build().payload(message.json.clone()).message_id(id);
+    /// Publishes every form; a form that is stored already is stored no second time.
+    async fn publish(&self, message: &Message) -> Result<(), PublishError> {
+        let Message { id, branch, topic, .. } = message;
+        let (text, json) = (Bytes::from(message.text()), message.json.clone());
+        self.publish_one(format!("{OUT}.text.{branch}.{topic}"), format!("{id}/text"), text).await?;
+        self.publish_one(format!("{OUT}.json.{branch}.{topic}"), format!("{id}/json"), json.clone()).await?;
+        if self.config.former && !id.withdrawn {
+            self.publish_one(format!("{HEARD}.{branch}.{topic}"), id.to_string(), json).await?;
+        }
+        Ok(())
+    }
+
+    async fn publish_one(&self, subject: String, id: String, payload: Bytes) -> Result<(), PublishError> {
+        let publish = PublishMessage::build().payload(payload).message_id(id);
         self.jetstream.send_publish(subject, publish).await?.await.map(drop)
     }
 }
@@ -111,11 +184,11 @@ impl Channel for NatsChannel {
     }
 
     async fn push(&self, message: &Message) -> Result<(), PushError> {
-        self.stream.get_or_try_init(|| self.create_stream()).await?;
+        self.streams.get_or_try_init(|| self.make_streams()).await?;
         let error = match self.publish(message).await {
             Err(error) if error.kind() == PublishErrorKind::StreamNotFound => {
-                // Somebody removed it while we ran.
-                self.create_stream().await?;
+                // Somebody removed one while we ran.
+                self.make_streams().await?;
                 self.publish(message).await.err()
             }
             published => published.err(),
@@ -125,6 +198,7 @@ impl Channel for NatsChannel {
             Some(error) if error.kind() == PublishErrorKind::MaxPayloadExceeded => {
                 Err(PushError::Refused { detail: in_one_line(&error) })
             }
+            // Whatever became of it: what is published again under its id is stored once.
             Some(error) => Err(PushError::unavailable(in_one_line(&error))),
         }
     }

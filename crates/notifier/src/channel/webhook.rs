@@ -9,9 +9,11 @@
 //! | answer | meaning |
 //! |---|---|
 //! | 2xx | taken |
-//! | 410 | the receiver wants nothing more: given up at once |
-//! | 408, 425, 429, 5xx, none in time, no connection | away or overloaded: tried to the limit; `Retry-After` is obeyed for the whole channel |
-//! | 3xx and every other 4xx | wrong address, wrong secret, wrong form: tried a few times, in case somebody mends it. Redirects are not followed |
+//! | 408, 425, 429, 5xx, no connection | away or overloaded; `Retry-After` is obeyed for the whole channel |
+//! | none in time, or the connection broke | nobody knows whether it was taken |
+//! | 3xx and every other 4xx, 410 among them | wrong address, wrong secret, wrong form: somebody may mend that. Redirects are not followed |
+//!
+//! Whatever it was, it is tried again until the alert is too old.
 
 use std::fmt;
 use std::time::Duration;
@@ -198,7 +200,7 @@ impl Channel for WebhookChannel {
 
     async fn push(&self, message: &Message) -> Result<(), PushError> {
         let now = self.clock.now();
-        let (id, timestamp_s) = (message.id.hyphenated().to_string(), now.timestamp());
+        let (id, timestamp_s) = (message.id.to_string(), now.timestamp());
         let signatures =
             self.config.secrets.iter().map(|secret| secret.sign(&id, timestamp_s, &message.json));
         let request = self
@@ -211,8 +213,12 @@ impl Channel for WebhookChannel {
             .body(message.json.clone());
         match request.send().await {
             Ok(response) => judge(response.status(), response.headers(), now),
-            Err(error) if error.is_timeout() => Err(PushError::unavailable("no answer in time")),
-            Err(error) => Err(PushError::unavailable(in_one_line(&error.without_url()))),
+            // Nothing was sent yet.
+            Err(error) if error.is_connect() => {
+                Err(PushError::unavailable(in_one_line(&error.without_url())))
+            }
+            Err(error) if error.is_timeout() => Err(PushError::unanswered("no answer in time")),
+            Err(error) => Err(PushError::unanswered(in_one_line(&error.without_url()))),
         }
     }
 }
@@ -222,7 +228,6 @@ fn judge(status: StatusCode, headers: &HeaderMap, now: Instant) -> Result<(), Pu
     let detail = format!("HTTP {}", status.as_u16());
     match status {
         status if status.is_success() => Ok(()),
-        StatusCode::GONE => Err(PushError::Gone { detail }),
         StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY | StatusCode::TOO_MANY_REQUESTS => {
             Err(PushError::Unavailable { detail, retry_after: retry_after(headers, now) })
         }
@@ -298,11 +303,10 @@ mod tests {
         for status in [200, 202, 204, 299] {
             assert_eq!(judged(status), Ok(()), "{status}");
         }
-        assert!(matches!(judged(410), Err(PushError::Gone { .. })));
         for status in [408, 425, 429, 500, 502, 503, 504] {
             assert!(matches!(judged(status), Err(PushError::Unavailable { .. })), "{status}");
         }
-        for status in [301, 308, 400, 401, 403, 404, 413, 422] {
+        for status in [301, 308, 400, 401, 403, 404, 410, 413, 422] {
             assert!(matches!(judged(status), Err(PushError::Refused { .. })), "{status}");
         }
     }

@@ -1,21 +1,22 @@
-//! The outbox: which alerts some channel has not settled, folded from the log and kept in a store of its own.
+//! The outbox: every alert that is young enough to be told, folded from the log and kept in a store of its own.
 //!
-//! [`OutboxFold`] is the fold, [`rows`] its rows, [`Outbox`] what the channels' loops read. Nothing is written here
-//! but by the fold: what was pushed comes back through the log.
+//! [`OutboxFold`] is the fold, [`rows`] its rows, [`Outbox`] what the channels' loops read. How an alert stands on a
+//! channel is the record of deliveries' business, and no part of this.
 
 mod fold;
 mod rows;
 
-use cuiban_projector::{Key, Model, Progress, ReadError};
+use cuiban_deliveries::MessageId;
+use cuiban_domain::Instant;
+use cuiban_domain::ids::ChannelId;
+use cuiban_projector::{Model, Progress, ReadError};
 use tokio::sync::watch;
 
-pub use fold::GIVEN_UP_KEPT;
-pub(crate) use fold::{Addressed, OutboxFold};
-pub use rows::GivenUpAlert;
-pub(crate) use rows::{Lane, PendingAlert, Place};
+pub(crate) use fold::OutboxFold;
+pub(crate) use rows::{KeptAlert, Lane, Place};
+use rows::{KeptPlace, ServedBefore};
 
-/// The folded outbox. Clones share it. Answers only from a whole one: half an outbox would call settled what it has
-/// not folded yet.
+/// The folded outbox. Clones share it. Answers only from a whole one.
 #[derive(Clone, Debug)]
 pub(crate) struct Outbox {
     model: Model<OutboxFold>,
@@ -32,30 +33,35 @@ impl Outbox {
         self.progress.clone()
     }
 
-    /// The alert that was recorded here, while it is pending.
-    pub(crate) fn pending(&self, lane: Lane, place: Place) -> Result<Option<PendingAlert>, ReadError> {
+    /// The alert that was recorded here, while it is kept.
+    pub(crate) fn at(&self, lane: Lane, place: Place) -> Result<Option<KeptAlert>, ReadError> {
         self.model.query(|rows| rows.get(&place.key(lane)))
     }
 
-    /// At most `limit` pending alerts of a lane that were recorded after a place, in the order of the log.
+    /// The alert that this message tells, while it is kept.
+    pub(crate) fn find(&self, message: MessageId) -> Result<Option<KeptAlert>, ReadError> {
+        self.model.query(|rows| match rows.get::<KeptPlace>(&KeptPlace::key_of(message))? {
+            Some(KeptPlace { lane, place }) => rows.get(&place.key(lane)),
+            None => Ok(None),
+        })
+    }
+
+    /// At most `limit` alerts of a lane that were recorded after a place, in the order of the log.
     pub(crate) fn page(
         &self,
         lane: Lane,
         after: Option<Place>,
         limit: usize,
-    ) -> Result<Vec<PendingAlert>, ReadError> {
+    ) -> Result<Vec<KeptAlert>, ReadError> {
         let after = after.map(|place| place.key(lane));
         let rows = self.model.query(|rows| rows.scan(&lane.key(), after.as_ref(), limit))?;
         Ok(rows.into_iter().map(|(_, row)| row).collect())
     }
 
-    /// The alerts that were given up last, the latest first.
-    pub(crate) fn given_up(&self) -> Result<Vec<GivenUpAlert>, ReadError> {
-        let limit = usize::try_from(GIVEN_UP_KEPT).unwrap_or(usize::MAX);
-        let rows = self.model.query(|rows| rows.scan::<GivenUpAlert>(&Key::new(), None, limit))?;
-        let mut rows: Vec<_> = rows.into_iter().map(|(_, row)| row).collect();
-        rows.sort_by_key(|row| std::cmp::Reverse(row.at));
-        Ok(rows)
+    /// When a build that recorded attempts in the log last did so for this channel.
+    pub(crate) fn served_before(&self, channel: &ChannelId) -> Result<Option<Instant>, ReadError> {
+        let row = self.model.query(|rows| rows.get::<ServedBefore>(&ServedBefore::key_of(channel)))?;
+        Ok(row.map(|ServedBefore(at)| at))
     }
 
     /// How many commits could not be folded and were set aside.

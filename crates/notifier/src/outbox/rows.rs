@@ -1,12 +1,12 @@
 //! The outbox's rows. Each is disposable: the log gives it again.
 
+use cuiban_deliveries::MessageId;
 use cuiban_domain::Instant;
 use cuiban_domain::ids::{BranchId, ChannelId, Number};
 use cuiban_domain::text::Name;
 use cuiban_domain::ticket::{TicketKind, Urgency};
 use cuiban_projector::{FIRST_TABLE, Key, Row};
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
 use crate::alert::{Alert, Severity};
 
@@ -52,44 +52,51 @@ impl Place {
     }
 }
 
-/// An alert that is not settled on every channel.
+/// An alert that is young enough to be told.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct PendingAlert {
+pub(crate) struct KeptAlert {
     pub(crate) place: Place,
     pub(crate) alert: Alert,
-    /// The channels that it is meant for.
-    pub(crate) channels: Vec<ChannelProgress>,
+    /// Whether its notice was superseded (R40).
+    pub(crate) superseded: bool,
+    /// On which channels it was settled by a build that recorded that in the log.
+    pub(crate) settled: Vec<Settled>,
 }
 
-/// How an alert stands on one channel.
+/// How an alert ended on a channel, as the log has it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct ChannelProgress {
+pub(crate) struct Settled {
     pub(crate) channel: ChannelId,
-    pub(crate) attempts: u32,
-    pub(crate) last_attempt_at: Option<Instant>,
-    pub(crate) settled: bool,
+    pub(crate) delivered: bool,
 }
 
-impl PendingAlert {
-    /// How it stands on a channel on which something is still to be done.
-    pub(crate) fn unsettled_on(&self, channel: &ChannelId) -> Option<&ChannelProgress> {
-        self.channels.iter().find(|progress| progress.channel == *channel && !progress.settled)
+impl KeptAlert {
+    /// How it ended on a channel, if the log says so.
+    pub(crate) fn settled_on(&self, channel: &ChannelId) -> Option<&Settled> {
+        self.settled.iter().find(|settled| settled.channel == *channel)
     }
 }
 
-impl Row for PendingAlert {
+impl Row for KeptAlert {
     const TABLE: u8 = FIRST_TABLE;
-    const FORMAT: u8 = 1;
+    const FORMAT: u8 = 2;
 }
 
-/// Where a pending alert is, by its id.
+/// Where a kept alert is, by its message's id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct PendingPlace {
+pub(crate) struct KeptPlace {
     pub(crate) lane: Lane,
     pub(crate) place: Place,
 }
 
-impl Row for PendingPlace {
+impl KeptPlace {
+    /// Its key.
+    pub(crate) fn key_of(message: MessageId) -> Key {
+        Key::new().id(message.id).byte(message.withdrawn.into())
+    }
+}
+
+impl Row for KeptPlace {
     const TABLE: u8 = FIRST_TABLE + 1;
     const FORMAT: u8 = 1;
 }
@@ -109,35 +116,18 @@ impl Row for TicketLine {
     const FORMAT: u8 = 1;
 }
 
-/// An alert that a channel did not take, for the last time.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct GivenUpAlert {
-    /// The alert's id.
-    pub alert: Uuid,
-    /// Which ticket it was about, as far as the outbox still knew.
-    pub number: Option<Number>,
-    /// The branch concerned.
-    pub branch: BranchId,
-    /// Which channel.
-    pub channel: ChannelId,
-    /// How many attempts were made.
-    pub attempts: u32,
-    /// What was seen last.
-    pub reason: String,
-    /// When the last attempt was recorded.
-    pub at: Instant,
+/// A channel that was served by a build that recorded its attempts in the log, and when it last did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ServedBefore(pub(crate) Instant);
+
+impl ServedBefore {
+    /// Its key.
+    pub(crate) fn key_of(channel: &ChannelId) -> Key {
+        Key::new().text(channel.as_str())
+    }
 }
 
-impl Row for GivenUpAlert {
+impl Row for ServedBefore {
     const TABLE: u8 = FIRST_TABLE + 3;
-    const FORMAT: u8 = 1;
-}
-
-/// How many alerts were given up since the log began.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct GivenUpCount(pub(crate) u64);
-
-impl Row for GivenUpCount {
-    const TABLE: u8 = FIRST_TABLE + 4;
     const FORMAT: u8 = 1;
 }

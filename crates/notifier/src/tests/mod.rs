@@ -1,4 +1,4 @@
-//! Whole deliveries: from a notice in the log, through a channel, back into the log.
+//! Whole deliveries: from a notice in the log, through a channel, into the record.
 
 mod digests;
 mod nats;
@@ -7,4 +7,5 @@ mod quiet;
 mod retries;
 mod several;
 mod webhooks;
+mod withdrawals;
 mod world;

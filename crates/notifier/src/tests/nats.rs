@@ -6,13 +6,14 @@ use std::sync::Arc;
 
 use async_nats::jetstream;
 use cuiban_command_handler::Clock;
+use cuiban_deliveries::MessageId;
 use cuiban_domain::ticket::Urgency;
+use futures::StreamExt;
 use tempfile::TempDir;
 
-use super::world::{World, channel_id, config, until, within_reason};
-use crate::testing;
-use crate::wording::Place;
-use crate::{ALERTS_STREAM, Channel, Config, Message, NatsChannel, NatsConfig, PushError};
+use super::world::{World, channel_id, config, within_reason};
+use crate::testing::{self, manner};
+use crate::{ALERTS_OUT_STREAM, ALERTS_STREAM, Channel, Config, Message, NatsChannel, NatsConfig, PushError};
 
 /// A server with a folder of its own; killed when dropped.
 struct Server {
@@ -67,49 +68,136 @@ impl Drop for Server {
     }
 }
 
-async fn stored(client: async_nats::Client) -> Vec<jetstream::message::StreamMessage> {
-    let stream = jetstream::new(client).get_stream(ALERTS_STREAM).await.unwrap();
-    let last = stream.cached_info().state.last_sequence;
+async fn stored(client: async_nats::Client, stream: &str) -> Vec<jetstream::message::StreamMessage> {
+    let stream = jetstream::new(client).get_stream(stream).await.unwrap();
+    let state = stream.cached_info().state.clone();
     let mut messages = Vec::new();
-    for sequence in 1..=last {
+    for sequence in state.first_sequence..=state.last_sequence {
         messages.push(stream.get_raw_message(sequence).await.unwrap());
     }
     messages
 }
 
-#[tokio::test]
-async fn alerts_are_kept_by_branch_and_severity_under_their_ids() {
-    let Some(server) = Server::start() else { return };
-    let world = World::new().await;
-    let config = Config { nats: Some(NatsConfig::default()), ..config() };
-    let clock: Arc<dyn Clock> = world.clock.clone();
-    let outlets = config.outlets(Some(server.client().await), &clock).unwrap();
-    let notifier = world.start("outbox", outlets, config).await;
-    world.register(Urgency::Emergency).await;
-    until(&notifier, "nats", |status| status.delivered == 1).await;
-    let notice = world.breach().await;
-    until(&notifier, "nats", |status| status.delivered == 2).await;
-    let messages = stored(server.client().await).await;
-    let subjects: Vec<_> = messages.iter().map(|message| message.subject.as_str()).collect();
-    assert_eq!(subjects, ["cuiban.alert.B0.emergency", "cuiban.alert.B0.breach"]);
-    assert_eq!(messages[1].headers.get("Nats-Msg-Id").unwrap().as_str(), notice.to_string());
-    let json: serde_json::Value = serde_json::from_slice(&messages[1].payload).unwrap();
-    assert_eq!(json["data"]["id"], notice.to_string());
-    assert_eq!(world.outcomes(notice), "d");
-    notifier.stop().await;
+fn subjects(messages: &[jetstream::message::StreamMessage]) -> Vec<&str> {
+    messages.iter().map(|message| message.subject.as_str()).collect()
+}
+
+/// What a plain client hears that subscribes to a subject, as `nats sub` does.
+struct Listener(async_nats::Subscriber);
+
+impl Listener {
+    async fn to(server: &Server, subject: &str) -> Self {
+        let client = server.client().await;
+        let subscriber = client.subscribe(subject.to_owned()).await.unwrap();
+        client.flush().await.unwrap();
+        Self(subscriber)
+    }
+
+    async fn next(&mut self) -> (String, String) {
+        let message = within_reason(self.0.next()).await.unwrap();
+        (message.subject.to_string(), String::from_utf8(message.payload.to_vec()).unwrap())
+    }
+
+    /// Whether nothing more has come, once what was published before the last flush is here.
+    async fn is_quiet(&mut self) -> bool {
+        use futures::FutureExt;
+        self.0.next().now_or_never().is_none()
+    }
 }
 
 #[tokio::test]
-async fn a_message_that_is_pushed_again_is_kept_once() {
+async fn alerts_are_stored_in_both_forms_and_heard_once_by_a_plain_client() {
     let Some(server) = Server::start() else { return };
+    let mut text = Listener::to(&server, "cuiban.alert.text.B0.>").await;
+    let mut json = Listener::to(&server, "cuiban.alert.json.*.breach").await;
+    let world = World::new().await;
+    let config = Config { nats: Some(NatsConfig::default()), ..config() };
+    let clock: Arc<dyn Clock> = world.clock.clone();
+    // Two notifiers, each with a connection of its own.
+    let outlets = async || config.outlets(Some(server.client().await), &clock).unwrap();
+    let first = world.start("one", outlets().await, config.clone()).await;
+    let second = world.start_elsewhere("other", outlets().await, config.clone()).await;
+    world.register(Urgency::Emergency).await;
+    let notices = world.breaches(5, std::time::Duration::from_micros(1)).await;
+    let (subject, told) = text.next().await;
+    assert_eq!(subject, "cuiban.alert.text.B0.emergency");
+    assert!(told.starts_with("【特急】报修 BX-202611-") && told.contains("\n[Emergency] repair"), "{told}");
+    for notice in &notices {
+        let (subject, told) = text.next().await;
+        assert_eq!(subject, "cuiban.alert.text.B0.breach");
+        assert!(told.starts_with("【催办】报修 BX-202611-"), "{told}");
+        assert!(told.contains("逾期") && told.contains("请派工部门处理"), "{told}");
+        assert!(
+            told.contains("\n[Expedite] repair BX-202611-")
+                && told.contains("dispatch department, please act")
+        );
+        let (subject, told) = json.next().await;
+        let told: serde_json::Value = serde_json::from_str(&told).unwrap();
+        assert_eq!((subject.as_str(), &told["v"]), ("cuiban.alert.json.B0.breach", &1.into()));
+        assert!(notices.iter().any(|notice| told["data"]["id"] == notice.to_string()), "{notice}");
+    }
+    first.stop().await;
+    second.stop().await;
+    let kept = stored(server.client().await, ALERTS_OUT_STREAM).await;
+    assert_eq!(kept.len(), 12, "{:?}", subjects(&kept));
+    assert!(text.is_quiet().await && json.is_quiet().await);
+    // For one release, in the form before too, and nothing of the new one among it.
+    let former = stored(server.client().await, ALERTS_STREAM).await;
+    let mut told = subjects(&former);
+    told.sort_unstable();
+    let mut expected = vec!["cuiban.alert.B0.breach"; 5];
+    expected.push("cuiban.alert.B0.emergency");
+    assert_eq!(told, expected);
+}
+
+#[tokio::test]
+async fn a_message_that_is_pushed_again_is_stored_and_heard_once() {
+    let Some(server) = Server::start() else { return };
+    let mut text = Listener::to(&server, "cuiban.alert.text.>").await;
     let channel = NatsChannel::new(NatsConfig::default(), server.client().await);
-    let place = Place { branch: "B0".to_owned(), zone: chrono_tz::Asia::Shanghai };
-    let message = Message::of(&testing::notice(1), &place);
+    let message = Message::of(&testing::notice(1), &manner());
     for _ in 0..3 {
         channel.push(&message).await.unwrap();
     }
-    assert_eq!(stored(server.client().await).await.len(), 1);
+    let withdrawal = Message::of(&crate::Alert { withdrawn: true, ..testing::notice(1) }, &manner());
+    channel.push(&withdrawal).await.unwrap();
+    assert!(text.next().await.1.starts_with("【催办】"));
+    assert!(text.next().await.1.starts_with("【催办已撤回】"));
+    assert!(text.is_quiet().await);
+    let kept = stored(server.client().await, ALERTS_OUT_STREAM).await;
+    let ids: Vec<_> = kept.iter().map(|one| one.headers.get("Nats-Msg-Id").unwrap().to_string()).collect();
+    let (notice, withdrawn) = (message.id, MessageId::withdrawal(message.id.id));
+    let forms = |id: MessageId| [format!("{id}/text"), format!("{id}/json")];
+    assert_eq!(ids, [forms(notice), forms(withdrawn)].concat());
+    assert_eq!(stored(server.client().await, ALERTS_STREAM).await.len(), 1);
     assert_eq!(channel.id(), &channel_id("nats"));
+}
+
+#[tokio::test]
+async fn a_server_that_has_the_old_stream_keeps_it_with_narrower_subjects() {
+    let Some(server) = Server::start() else { return };
+    let client = server.client().await;
+    let context = jetstream::new(client.clone());
+    // As the release before made it.
+    let old = jetstream::stream::Config {
+        name: ALERTS_STREAM.to_owned(),
+        subjects: vec!["cuiban.alert.>".to_owned()],
+        max_bytes: 1 << 20,
+        max_age: std::time::Duration::from_secs(30 * 86_400),
+        allow_direct: true,
+        ..Default::default()
+    };
+    context.create_stream(old).await.unwrap();
+    context.publish("cuiban.alert.B0.breach", "an alert of before".into()).await.unwrap().await.unwrap();
+    let mut text = Listener::to(&server, "cuiban.alert.text.>").await;
+    let channel = NatsChannel::new(NatsConfig::default(), client.clone());
+    channel.push(&Message::of(&testing::notice(1), &manner())).await.unwrap();
+    assert!(text.next().await.1.starts_with("【催办】"));
+    let config = context.get_stream(ALERTS_STREAM).await.unwrap().cached_info().config.clone();
+    assert_eq!((config.subjects, config.max_bytes), (vec!["cuiban.alert.*.*".to_owned()], 1 << 20));
+    let kept = stored(client, ALERTS_STREAM).await;
+    assert_eq!(subjects(&kept), ["cuiban.alert.B0.breach"; 2]);
+    assert_eq!(&kept[0].payload[..], b"an alert of before");
 }
 
 #[tokio::test]
@@ -117,11 +205,22 @@ async fn a_stream_that_somebody_removed_is_made_again() {
     let Some(server) = Server::start() else { return };
     let client = server.client().await;
     let channel = NatsChannel::new(NatsConfig::default(), client.clone());
-    let place = Place { branch: "B0".to_owned(), zone: chrono_tz::Asia::Shanghai };
-    channel.push(&Message::of(&testing::notice(1), &place)).await.unwrap();
-    jetstream::new(client.clone()).delete_stream(ALERTS_STREAM).await.unwrap();
-    channel.push(&Message::of(&testing::notice(2), &place)).await.unwrap();
-    assert_eq!(stored(client).await.len(), 1);
+    channel.push(&Message::of(&testing::notice(1), &manner())).await.unwrap();
+    jetstream::new(client.clone()).delete_stream(ALERTS_OUT_STREAM).await.unwrap();
+    channel.push(&Message::of(&testing::notice(2), &manner())).await.unwrap();
+    assert_eq!(stored(client, ALERTS_OUT_STREAM).await.len(), 2);
+}
+
+#[tokio::test]
+async fn the_stream_reserves_nothing() {
+    let Some(server) = Server::start() else { return };
+    let client = server.client().await;
+    let channel = NatsChannel::new(NatsConfig::default(), client.clone());
+    channel.push(&Message::of(&testing::notice(1), &manner())).await.unwrap();
+    for name in [ALERTS_OUT_STREAM, ALERTS_STREAM] {
+        let stream = jetstream::new(client.clone()).get_stream(name).await.unwrap();
+        assert_eq!(stream.cached_info().config.max_bytes, -1, "{name}");
+    }
 }
 
 #[tokio::test]
@@ -131,11 +230,10 @@ async fn a_server_that_is_away_is_tried_again_when_it_is_back() {
     let client = server.client().await;
     let config = NatsConfig { ack_timeout_ms: 200, ..NatsConfig::default() };
     let channel = NatsChannel::new(config, client.clone());
-    let place = Place { branch: "B0".to_owned(), zone: chrono_tz::Asia::Shanghai };
-    let message = Message::of(&testing::notice(1), &place);
+    let message = Message::of(&testing::notice(1), &manner());
     drop(server);
     assert!(matches!(channel.push(&message).await, Err(PushError::Unavailable { .. })));
     let server = Server::start_at(&port, folder).unwrap();
     within_reason(async { while channel.push(&message).await.is_err() {} }).await;
-    assert_eq!(stored(server.client().await).await.len(), 1);
+    assert_eq!(stored(server.client().await, ALERTS_OUT_STREAM).await.len(), 2);
 }

@@ -6,22 +6,21 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use cuiban_command_handler::{Clock, CommandMeta, Handlers, ManualClock, SeededIds};
-use cuiban_domain::alert::{AlertEvent, Outcome};
+use cuiban_deliveries::{
+    Deliveries, DeliveriesError, Delivery, DeliveryState, Follow, Key, MemoryDeliveries, MessageId, PutError,
+    Record, Stored, Version,
+};
+use cuiban_domain::Instant;
 use cuiban_domain::ids::{Actor, BranchId, ChannelId, CommandId, TicketId};
 use cuiban_domain::organisation::{BranchCommand, OpenBranch};
 use cuiban_domain::people::Customer;
 use cuiban_domain::sla::{ClockKind, Notice, Rung};
 use cuiban_domain::text::{Name, Note};
 use cuiban_domain::ticket::{
-    Area, Channel as Call, CustomerLevel, IssueExpediteNotice, RegisterTicket, TicketCommand, TicketKind,
-    Urgency,
+    Area, Channel as Call, CustomerLevel, IssueExpediteNotice, RegisterTicket, RespondToCustomer,
+    TicketCommand, TicketKind, Urgency,
 };
-use cuiban_domain::{Event, Instant};
-use cuiban_event_log::{
-    Append, AppendError, Appended, Consistency, EventLog, Filter, LogError, LogIdentity, LogStanding,
-    MemoryLog, Position, RecordedCommit, Stored, StreamId, StreamVersion, Subscription,
-};
-use cuiban_event_schema::Envelope;
+use cuiban_event_log::{EventLog, MemoryLog, Position, RecordedCommit};
 use tempfile::TempDir;
 use uuid::Uuid;
 
@@ -47,26 +46,24 @@ pub(super) fn branch() -> BranchId {
 }
 
 pub(super) struct World {
-    pub(super) log: GatedLog,
+    pub(super) log: MemoryLog,
+    pub(super) deliveries: GatedDeliveries,
     pub(super) clock: Arc<ManualClock>,
     pub(super) handlers: Arc<Handlers>,
     pub(super) dir: TempDir,
 }
 
-/// One recorded attempt.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Attempt {
-    pub(super) channel: ChannelId,
-    pub(super) attempt: u32,
-    pub(super) outcome: Outcome,
-    pub(super) envelope: Envelope,
-}
-
 impl World {
     pub(super) async fn new() -> Self {
-        let log = GatedLog::default();
         let clock = Arc::new(ManualClock::new(at(OPENS)));
-        let world = Self { handlers: handlers(&log, &clock).await, log, clock, dir: TempDir::new().unwrap() };
+        let (now, log_now) = (clock.clone(), clock.clone());
+        let log = MemoryLog::with_time(Arc::new(move || log_now.now()));
+        let deliveries = GatedDeliveries {
+            inner: MemoryDeliveries::new(move || now.now()),
+            refuses_outcomes: Arc::default(),
+        };
+        let handlers = handlers(&log, &clock).await;
+        let world = Self { handlers, log, deliveries, clock, dir: TempDir::new().unwrap() };
         world.open(branch(), "武汉服务中心").await;
         world
     }
@@ -82,7 +79,14 @@ impl World {
         self.handlers.ticket(ticket, &command.into(), &self.meta()).await.unwrap();
     }
 
-    fn meta(&self) -> CommandMeta {
+    /// An answer that was given at this instant, and recorded now.
+    pub(super) async fn answered(&self, ticket: TicketId, occurred_at: Instant) {
+        let answer = RespondToCustomer { channel: Call::Phone, answer: None, resolution_limit: None };
+        let meta = CommandMeta { occurred_at: Some(occurred_at), ..self.meta() };
+        self.handlers.ticket(ticket, &TicketCommand::from(answer), &meta).await.unwrap();
+    }
+
+    pub(super) fn meta(&self) -> CommandMeta {
         CommandMeta::new(CommandId(self.handlers.new_id()), Actor::new("operator-1").unwrap())
     }
 
@@ -142,8 +146,8 @@ impl World {
 
     pub(super) async fn start(&self, store: &str, outlets: Vec<Outlet>, config: Config) -> Notifier {
         let (handlers, log) = (self.handlers.clone(), Arc::new(self.log.clone()));
-        let store = self.dir.path().join(store);
-        Notifier::start(handlers, log, &store, outlets, config).await.unwrap()
+        let (store, deliveries) = (self.dir.path().join(store), Arc::new(self.deliveries.clone()));
+        Notifier::start(handlers, log, deliveries, &store, outlets, config).await.unwrap()
     }
 
     /// A notifier of another process: with command handlers of its own.
@@ -154,41 +158,40 @@ impl World {
         config: Config,
     ) -> Notifier {
         let (handlers, log) = (handlers(&self.log, &self.clock).await, Arc::new(self.log.clone()));
-        Notifier::start(handlers, log, &self.dir.path().join(store), outlets, config).await.unwrap()
+        let (store, deliveries) = (self.dir.path().join(store), Arc::new(self.deliveries.clone()));
+        Notifier::start(handlers, log, deliveries, &store, outlets, config).await.unwrap()
     }
 
-    /// What is recorded of an alert, in order.
-    pub(super) fn attempts(&self, alert: Uuid) -> Vec<Attempt> {
-        let commits = self.log.inner.commits_after(Position::START);
-        let of_alert = commits.iter().filter(|commit| commit.stream.id.as_str() == alert.to_string());
-        of_alert
-            .flat_map(|recorded| {
-                let commit = cuiban_event_schema::decode(&recorded.payload).unwrap();
-                let envelope = commit.envelope;
-                commit.events.into_iter().map(move |event| match event {
-                    Event::Alert(AlertEvent::AlertAttempted { channel, attempt, outcome, .. }) => {
-                        Attempt { channel, attempt, outcome, envelope: envelope.clone() }
-                    }
-                    other => panic!("{other:?} on an alert's stream"),
-                })
+    /// What is recorded of a message on a channel.
+    pub(super) fn delivery(&self, channel: &str, message: MessageId) -> Option<Delivery> {
+        let of = |delivery: &Delivery| delivery.channel.as_str() == channel && delivery.message == message;
+        self.all_deliveries().into_iter().find(of)
+    }
+
+    /// How an alert stands on a channel, by the record: the word for it and how often it was tried.
+    pub(super) fn standing(&self, channel: &str, alert: Uuid) -> Option<(&'static str, u32)> {
+        let delivery = self.delivery(channel, MessageId::of(alert))?;
+        Some((delivery.state.as_str(), delivery.attempts))
+    }
+
+    /// Every message that is recorded.
+    pub(super) fn all_deliveries(&self) -> Vec<Delivery> {
+        let records = self.deliveries.inner.records().into_iter();
+        records
+            .filter_map(|stored| match stored.record {
+                Record::Delivery(delivery) => Some(delivery),
+                Record::Channel(_) | Record::Lease(_) => None,
             })
             .collect()
     }
 
-    /// How the attempts on an alert ended: `f` failed, `d` delivered, `g` given up.
-    pub(super) fn outcomes(&self, alert: Uuid) -> String {
-        self.attempts(alert)
-            .iter()
-            .map(|attempt| match attempt.outcome {
-                Outcome::Delivered => 'd',
-                Outcome::Failed(_) => 'f',
-                Outcome::GivenUp(_) => 'g',
-            })
-            .collect()
+    /// Every commit of the log, in order.
+    pub(super) fn commits(&self) -> Vec<RecordedCommit> {
+        self.log.commits_after(Position::START)
     }
 }
 
-async fn handlers(log: &GatedLog, clock: &Arc<ManualClock>) -> Arc<Handlers> {
+async fn handlers(log: &MemoryLog, clock: &Arc<ManualClock>) -> Arc<Handlers> {
     static STARTED: AtomicUsize = AtomicUsize::new(0);
     let seed = STARTED.fetch_add(1, Ordering::Relaxed) as u64;
     let process = Actor::new("test").unwrap();
@@ -221,59 +224,35 @@ pub(super) async fn within_reason<T>(wait: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(30), wait).await.expect("it should have come by now")
 }
 
-/// A log in memory that can be told to take nothing more on alerts' streams.
-#[derive(Clone, Debug, Default)]
-pub(super) struct GatedLog {
-    inner: MemoryLog,
-    pub(super) refuses_alerts: Arc<AtomicBool>,
+/// A record in memory that can be told to take no outcome of a push: what is in flight is marked all the same.
+#[derive(Clone, Debug)]
+pub(super) struct GatedDeliveries {
+    pub(super) inner: MemoryDeliveries,
+    pub(super) refuses_outcomes: Arc<AtomicBool>,
 }
 
 #[async_trait]
-impl EventLog for GatedLog {
-    async fn append(&self, append: Append) -> Result<Appended, AppendError> {
-        if append.stream.kind.as_str() == "alert" && self.refuses_alerts.load(Ordering::SeqCst) {
-            return Err(AppendError::Unavailable { stream: append.stream, source: "away".into() });
+impl Deliveries for GatedDeliveries {
+    async fn get(&self, key: &Key) -> Result<Option<Stored>, DeliveriesError> {
+        self.inner.get(key).await
+    }
+
+    async fn put(&self, record: &Record, expected: Option<Version>) -> Result<Version, PutError> {
+        let is_outcome = match record {
+            Record::Delivery(delivery) => !matches!(delivery.state, DeliveryState::InFlight { .. }),
+            Record::Channel(_) | Record::Lease(_) => false,
+        };
+        if is_outcome && self.refuses_outcomes.load(Ordering::SeqCst) {
+            return Err(PutError::Unavailable("away".into()));
         }
-        self.inner.append(append).await
+        self.inner.put(record, expected).await
     }
 
-    async fn read_stream(
-        &self,
-        stream: &StreamId,
-        after: Option<StreamVersion>,
-        consistency: Consistency,
-    ) -> Result<Vec<Stored>, LogError> {
-        self.inner.read_stream(stream, after, consistency).await
+    async fn follow(&self, channel: Option<&ChannelId>, after: Version) -> Result<Follow, DeliveriesError> {
+        self.inner.follow(channel, after).await
     }
 
-    async fn subscribe(&self, filter: Filter, after: Position) -> Result<Subscription, LogError> {
-        self.inner.subscribe(filter, after).await
-    }
-
-    async fn stored_at(&self, position: Position) -> Result<Option<Stored>, LogError> {
-        self.inner.stored_at(position).await
-    }
-
-    async fn identity(&self) -> Result<LogIdentity, LogError> {
-        self.inner.identity().await
-    }
-
-    async fn standing(&self) -> Result<LogStanding, LogError> {
-        self.inner.standing().await
-    }
-
-    async fn head(&self) -> Result<Position, LogError> {
-        self.inner.head().await
-    }
-
-    async fn time(&self) -> Result<Instant, LogError> {
+    async fn time(&self) -> Result<Instant, DeliveriesError> {
         self.inner.time().await
-    }
-}
-
-impl GatedLog {
-    /// Every commit, in order.
-    pub(super) fn commits(&self) -> Vec<RecordedCommit> {
-        self.inner.commits_after(Position::START)
     }
 }

@@ -210,8 +210,9 @@ impl Process {
                 let config = cuiban_notifier::Config::default();
                 let (channel, delivery) = (self.receiver.clone(), DeliveryConfig::default());
                 let outlets = vec![Outlet { channel, delivery }];
+                let deliveries = Arc::new(scene.deliveries.clone());
                 Services::Notifier(
-                    Notifier::start(handlers.clone(), log, self.place(), outlets, config).await?,
+                    Notifier::start(handlers.clone(), log, deliveries, self.place(), outlets, config).await?,
                 )
             }
         };

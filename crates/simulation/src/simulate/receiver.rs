@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::TimeDelta;
+use cuiban_deliveries::MessageId;
 use cuiban_domain::Instant;
 use cuiban_domain::ids::{ChannelId, InvalidId};
 use cuiban_notifier::{Channel, Message, PushError};
@@ -21,7 +22,7 @@ const FAULT_ONE_IN: u32 = 10;
 /// One message as it arrived.
 #[derive(Clone, Debug)]
 pub(crate) struct Arrived {
-    pub(crate) id: Uuid,
+    pub(crate) id: MessageId,
     pub(crate) alerts: Vec<Uuid>,
 }
 
@@ -102,7 +103,7 @@ impl Channel for Receiver {
         self.scene.tell(|| format!("receiver  {}", arrived.id));
         self.state().arrived.push(arrived);
         match self.strikes(Fault::ReceiverUnheard) {
-            true => Err(PushError::unavailable("the answer is lost")),
+            true => Err(PushError::unanswered("the answer is lost")),
             false => Ok(()),
         }
     }

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta};
+use cuiban_deliveries::MemoryDeliveries;
 use cuiban_domain::Instant;
 use cuiban_event_log::{Append, AppendError, Appended, Expected, MemoryLog};
 
@@ -19,6 +20,7 @@ const BEGINS_AT_S: i64 = 1_772_413_200;
 pub(crate) struct Scene {
     pub(crate) seed: u64,
     pub(crate) log: MemoryLog,
+    pub(crate) deliveries: MemoryDeliveries,
     pub(crate) faults: Faults,
     pub(crate) seams: Arc<dyn Seams>,
     began: Ticks,
@@ -73,6 +75,7 @@ impl Scene {
         Self {
             seed: options.seed,
             log,
+            deliveries: MemoryDeliveries::new(move || true_time(began)),
             faults: Faults::none_yet(options.without.clone()),
             seams,
             began,

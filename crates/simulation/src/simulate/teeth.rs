@@ -195,7 +195,9 @@ plant!(AlertBeforeRecord {
         let id = notice.id(ticket).0;
         let (branch, texts) = (BranchId::new("B0").ok()?, String::new());
         let (text_zh, text_en, json) = (texts.clone(), texts, Bytes::new());
-        Some(Message { id, branch, topic: "breach", text_zh, text_en, json, alerts: vec![id] })
+        let (topic, maybe_twice, alerts) = ("breach", false, vec![id]);
+        let id = cuiban_deliveries::MessageId::of(id);
+        Some(Message { id, branch, topic, maybe_twice, text_zh, text_en, json, alerts })
     }
 });
 

@@ -149,6 +149,7 @@ impl World {
             stored_at: &self.scene.stored_at(),
             acknowledged: &self.people.acknowledged(),
             arrived: &self.receiver.arrived(),
+            deliveries: &self.scene.deliveries.records(),
             processes: &self.processes,
             quiet_since: self.quiet_since,
             judged_at,

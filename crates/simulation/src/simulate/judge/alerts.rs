@@ -1,7 +1,8 @@
-//! Each alert of the log arrived, under one id, and nothing else did.
+//! Each alert of the log arrived, under one id, no more often than its record says, and nothing else did.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use cuiban_deliveries::{Delivery, DeliveryState, MessageId, Record};
 use cuiban_domain::Instant;
 use uuid::Uuid;
 
@@ -12,54 +13,82 @@ use super::Evidence;
 pub(super) struct Alert {
     pub(super) id: Uuid,
     pub(super) stored_at: Instant,
+    pub(super) superseded: bool,
 }
 
 /// How long an alert may be under way when all is well.
 const UNDER_WAY_MAX: chrono::TimeDelta = chrono::TimeDelta::minutes(2);
+/// After how long an alert may be given up.
+const GIVEN_UP_AFTER: chrono::TimeDelta = chrono::TimeDelta::hours(72);
 
-/// After how many attempts an alert may be given up.
-const ATTEMPTS_MAX: u32 = 16;
-
-/// How an alert ended by its own record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Ended {
-    Delivered,
-    /// In this attempt.
-    GivenUp(u32),
-}
-
-pub(super) fn compare(
-    evidence: &Evidence<'_>,
-    alerts: &[Alert],
-    ended: &BTreeMap<Uuid, Ended>,
-) -> Vec<String> {
+pub(super) fn compare(evidence: &Evidence<'_>, alerts: &[Alert]) -> Vec<String> {
     let known: BTreeSet<Uuid> = alerts.iter().map(|alert| alert.id).collect();
     let mut violations = Vec::new();
     if known.len() != alerts.len() {
         violations.push("two alerts have one id".to_owned());
     }
-    let mut arrived = BTreeSet::new();
+    let (mut arrived, mut times) = (BTreeSet::new(), BTreeMap::<MessageId, u32>::new());
     for message in evidence.arrived {
-        if message.alerts.iter().all(|alert| *alert != message.id) && message.alerts.len() == 1 {
+        if message.alerts.len() == 1 && message.alerts[0] != message.id.id {
             violations.push(format!("alert {} arrived as {}", message.alerts[0], message.id));
         }
+        *times.entry(message.id).or_default() += 1;
         arrived.extend(message.alerts.iter().copied());
     }
     for ghost in arrived.difference(&known) {
         violations.push(format!("alert {ghost} arrived, and the log knows nothing of it"));
     }
-    let late = |alert: &&Alert| alert.stored_at + UNDER_WAY_MAX < evidence.judged_at;
-    for Alert { id, stored_at } in alerts.iter().filter(late) {
-        match ended.get(id) {
-            None => violations.push(format!("alert {id}, stored at {stored_at}, has no end")),
-            Some(Ended::Delivered) if !arrived.contains(id) => {
-                violations.push(format!("alert {id} is recorded as delivered, and never arrived"));
-            }
-            Some(Ended::GivenUp(attempt)) if *attempt < ATTEMPTS_MAX => {
-                violations.push(format!("alert {id} was given up in attempt {attempt}"));
-            }
-            Some(_) => {}
+    let deliveries: Vec<&Delivery> = evidence
+        .deliveries
+        .iter()
+        .filter_map(|stored| match &stored.record {
+            Record::Delivery(delivery) => Some(delivery),
+            Record::Channel(_) | Record::Lease(_) => None,
+        })
+        .collect();
+    for (message, times) in times {
+        let begun = deliveries.iter().find(|delivery| delivery.message == message);
+        let attempts = begun.map_or(0, |delivery| delivery.attempts);
+        if times > attempts && known.contains(&message.id) {
+            violations.push(format!("message {message} arrived {times} times in {attempts} attempts"));
         }
     }
+    violations.extend(ends(evidence, alerts, &deliveries, &arrived));
     violations
+}
+
+/// How each alert ended by the record.
+fn ends(
+    evidence: &Evidence<'_>,
+    alerts: &[Alert],
+    deliveries: &[&Delivery],
+    arrived: &BTreeSet<Uuid>,
+) -> Vec<String> {
+    let mut by_alert: BTreeMap<Uuid, &Delivery> = BTreeMap::new();
+    for delivery in deliveries.iter().filter(|delivery| !delivery.message.withdrawn) {
+        for alert in &delivery.alerts {
+            by_alert.insert(*alert, delivery);
+        }
+    }
+    let late = |alert: &&Alert| alert.stored_at + UNDER_WAY_MAX < evidence.judged_at;
+    let end = |alert: &Alert| {
+        let Alert { id, stored_at, superseded } = alert;
+        match by_alert.get(id).map(|delivery| &delivery.state) {
+            None => Some(format!("alert {id}, stored at {stored_at}, has no end")),
+            Some(DeliveryState::Delivered) if !arrived.contains(id) => {
+                Some(format!("alert {id} is recorded as delivered, and never arrived"))
+            }
+            Some(DeliveryState::GivenUp { .. }) if *stored_at + GIVEN_UP_AFTER > evidence.judged_at => {
+                Some(format!("alert {id}, stored at {stored_at}, was given up too soon"))
+            }
+            Some(DeliveryState::Withdrawn { .. }) if !superseded => {
+                Some(format!("alert {id} was withdrawn, and nothing superseded it"))
+            }
+            Some(
+                DeliveryState::Delivered | DeliveryState::GivenUp { .. } | DeliveryState::Withdrawn { .. },
+            ) => None,
+            Some(state) => Some(format!("alert {id}, stored at {stored_at}, is {state:?}")),
+        }
+    };
+    alerts.iter().filter(late).filter_map(end).collect()
 }

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::TimeDelta;
-use cuiban_domain::alert::{AlertEvent, Outcome};
 use cuiban_domain::ids::{BranchId, TicketId};
 use cuiban_domain::organisation::BranchEvent;
 use cuiban_domain::sla::Notice;
@@ -13,7 +12,7 @@ use cuiban_event_schema::{Chain, Commit};
 use uuid::Uuid;
 
 use super::Evidence;
-use super::alerts::{Alert, Ended};
+use super::alerts::Alert;
 use super::clocks::TicketClocks;
 use super::rules::BranchRules;
 
@@ -34,7 +33,6 @@ const LATE_MAX: TimeDelta = TimeDelta::minutes(2);
 pub(super) struct History {
     pub(super) notices: usize,
     pub(super) alerts: Vec<Alert>,
-    pub(super) ended: BTreeMap<Uuid, Ended>,
     pub(super) violations: Vec<String>,
     branches: BTreeMap<BranchId, BranchRules>,
     tickets: BTreeMap<String, TicketClocks>,
@@ -90,8 +88,8 @@ impl History {
         let mut of_a_ticket = false;
         for event in &commit.events {
             match event {
-                Event::Alert(AlertEvent::AlertAttempted { attempt, outcome, .. }) => {
-                    self.end_alert(id, *attempt, outcome);
+                Event::Alert(_) => {
+                    self.violations.push(format!("alert {id} is recorded in the log"));
                 }
                 Event::Branch(event) => self.organise(id, event, commit.envelope.revision),
                 Event::Ticket(event) => {
@@ -111,18 +109,6 @@ impl History {
         if let (true, Some(ticket)) = (of_a_ticket, self.tickets.get_mut(id)) {
             let faults = ticket.after_commit();
             self.violations.extend(faults.into_iter().map(|fault| format!("ticket {id}: {fault}")));
-        }
-    }
-
-    fn end_alert(&mut self, id: &str, attempt: u32, outcome: &Outcome) {
-        let ended = match outcome {
-            Outcome::Failed(_) => return,
-            Outcome::Delivered => Ended::Delivered,
-            Outcome::GivenUp(_) => Ended::GivenUp(attempt),
-        };
-        let Ok(alert) = id.parse() else { return };
-        if let Some(before) = self.ended.insert(alert, ended) {
-            self.violations.push(format!("alert {id} ended twice: {before:?}, then {ended:?}"));
         }
     }
 
@@ -156,11 +142,19 @@ impl History {
                 if !self.issued.insert((id.to_owned(), *notice)) {
                     self.violations.push(format!("ticket {id}: {notice:?} was issued twice"));
                 }
-                self.alerts.push(Alert { id: notice.id(ticket).0, stored_at });
+                self.alerts.push(Alert { id: notice.id(ticket).0, stored_at, superseded: false });
+            }
+            TicketEvent::ExpediteNoticeSuperseded { notice } => {
+                let id = notice.id(ticket).0;
+                self.alerts
+                    .iter_mut()
+                    .filter(|alert| alert.id == id)
+                    .for_each(|alert| alert.superseded = true);
             }
             TicketEvent::EmergencyRaised { .. } => {
                 let name = format!("emergency/{}", commit.envelope.revision);
-                self.alerts.push(Alert { id: Uuid::new_v5(&ticket.0, name.as_bytes()), stored_at });
+                let id = Uuid::new_v5(&ticket.0, name.as_bytes());
+                self.alerts.push(Alert { id, stored_at, superseded: false });
             }
             _ => {}
         }

@@ -15,6 +15,7 @@ mod working_time;
 
 use std::sync::Arc;
 
+use cuiban_deliveries::Stored;
 use cuiban_domain::Instant;
 use cuiban_event_log::RecordedCommit;
 
@@ -32,6 +33,8 @@ pub(crate) struct Evidence<'a> {
     pub(crate) acknowledged: &'a [Acknowledged],
     /// What the receiver got.
     pub(crate) arrived: &'a [Arrived],
+    /// What is recorded of it.
+    pub(crate) deliveries: &'a [Stored],
     /// The machines, switched off.
     pub(crate) processes: &'a [Arc<Process>],
     /// Since when nothing has gone wrong, but that clocks are off.
@@ -50,7 +53,7 @@ pub(crate) struct Verdict {
 pub(crate) fn judge(evidence: &Evidence<'_>) -> Verdict {
     let history = history::read(evidence);
     let mut violations = history.violations;
-    violations.extend(alerts::compare(evidence, &history.alerts, &history.ended));
+    violations.extend(alerts::compare(evidence, &history.alerts));
     violations.extend(rows::compare(evidence));
     Verdict { notices: history.notices, violations }
 }
