@@ -50,9 +50,16 @@ impl House {
         let outlet = cuiban_notifier::Outlet { channel: Arc::new(channel), delivery: Default::default() };
         let roles = (
             Watchdog::start(watching, log.clone(), place("watchdog"), Default::default()),
-            Notifier::start(notifying, log.clone(), place("outbox"), vec![outlet], Default::default())
-                .await
-                .unwrap(),
+            Notifier::start(
+                notifying,
+                log.clone(),
+                Arc::new(desk.deliveries.clone()),
+                place("outbox"),
+                vec![outlet],
+                Default::default(),
+            )
+            .await
+            .unwrap(),
         );
         let stop = CancellationToken::new();
         for vitals in [&projector, &watchdog, &notifier] {
