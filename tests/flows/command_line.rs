@@ -268,6 +268,51 @@ async fn who_reads_on_nats_makes_no_log_and_passes_by_what_is_foreign() -> Resul
     Ok(())
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_that_cannot_be_read_is_looked_at_and_stepped_over() -> Result<()> {
+    let server = NatsServer::start().await;
+    let (url, dir) = (server.url(), tempfile::tempdir()?);
+    let data = dir.path().to_str().context("a path")?;
+    let process = Process::start(&["up", "--nats", &url, "--data", data, "--listen", "127.0.0.1:0"]).await?;
+    let client = Client::new(process.url())?;
+    client.set_up(3600, 3600).await?;
+    let call = json!({
+        "kind": "repair", "channel": "phone", "branch": "B0", "area": "urban", "product_model": "KFR",
+        "description": "不制冷", "customer": { "name": "客户", "phone": "13800138000" }
+    });
+    let ticket = client.until_acknowledged("/v1/tickets", "call", &call).await?.context("a ticket")?.id;
+    let stranger = JetStreamLog::connect_for_reading(server.config()).await?.client();
+    let stored = stranger.request(format!("cuiban.log.ticket.{ticket}.B0.case"), "garbage".into()).await?;
+    let position = serde_json::from_slice::<Value>(&stored.payload)?["seq"].to_string();
+
+    let (path, answer) = (format!("/v1/tickets/{ticket}/respond"), json!({ "channel": "phone" }));
+    let answered = client.until_acknowledged(&path, "answer", &answer);
+    let operator = async {
+        let mut again = tokio::time::interval(std::time::Duration::from_millis(20));
+        while client.refused() == 0 {
+            again.tick().await;
+        }
+        let step = ["log", "step-over", "--nats", &url, "--position", &position];
+        let shown = cuiban(&step)?;
+        ensure!(stdout(&shown)?.contains("67617262616765") && stdout(&shown)?.contains(&ticket), "{shown:?}");
+        let stepped = cuiban(&[&step[..], &["--reason", "误写入", "--by", "运维", "--json"]].concat())?;
+        let stepped: Value = serde_json::from_str(stdout(&stepped)?)?;
+        ensure!(stepped["revision"] == 3, "{stepped}");
+        let again = cuiban(&[&step[..], &["--reason", "误写入"]].concat())?;
+        ensure!(refusal(&again).0 == Some(4), "{:?}", refusal(&again));
+        Ok(())
+    };
+    let (answered, ()) = tokio::try_join!(answered, operator)?;
+    ensure!(answered.is_some_and(|answered| answered.revision == 4), "the stream goes on behind it");
+    let models = client.get_when_ready("/v1/models", 0).await?;
+    ensure!(models["parked"] == json!([]), "{models}");
+    ensure!(process.stop().await? == Some(0));
+    let verified = cuiban(&["log", "verify", "--nats", &url, "--json"])?;
+    let verified: Value = serde_json::from_str(stdout(&verified)?)?;
+    ensure!(verified["faults"] == 0 && verified["stepped_over"] == 1, "{verified}");
+    Ok(())
+}
+
 #[test]
 fn a_doctor_without_an_answer_exits_with_3() -> Result<()> {
     let settings = tempfile::NamedTempFile::new()?;

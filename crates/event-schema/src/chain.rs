@@ -1,7 +1,9 @@
 //! The chain of hashes: each commit names its stream's previous one, so a changed past shows.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
+use cuiban_domain::Event;
+use cuiban_domain::step_over::StepOverEvent;
 use prost::Message as _;
 
 use crate::proto::CommitRecord;
@@ -52,14 +54,49 @@ struct Link {
 pub struct Chain {
     /// The last revision and its hash, by kind and id.
     streams: HashMap<String, HashMap<String, (u64, CommitHash)>>,
+    /// The streams in which something was found that is no commit of theirs.
+    broken: HashSet<(String, String)>,
+    /// The hashes of what was passed over in them.
+    stepped_over: HashSet<CommitHash>,
 }
 
 impl Chain {
     /// Checks the next commit of a stream, and that its bytes are a commit from end to end. After a fault the stream
-    /// goes on from the commit that was found.
+    /// goes on from the commit that was found; from the bytes that were, where they are none.
     pub fn check(&mut self, stream_kind: &str, stream_id: &str, bytes: &[u8]) -> Result<(), ChainFault> {
-        CommitRecord::decode(bytes).map_err(malformed)?;
-        self.link(stream_kind, stream_id, bytes, hash(bytes))
+        match CommitRecord::decode(bytes) {
+            Ok(_) => self.link(stream_kind, stream_id, bytes, hash(bytes)),
+            Err(error) => {
+                self.pass(stream_kind, stream_id, hash(bytes));
+                Err(malformed(error))
+            }
+        }
+    }
+
+    /// Counts something that is stored in a stream and is no commit of it: the next one names its hash.
+    pub fn pass(&mut self, stream_kind: &str, stream_id: &str, hash: CommitHash) {
+        let last = self.streams.get(stream_kind).and_then(|streams| streams.get(stream_id));
+        let revision = last.map_or(0, |(revision, _)| *revision);
+        self.put(stream_kind, stream_id, (revision.saturating_add(1), hash));
+        self.broken.insert((stream_kind.to_owned(), stream_id.to_owned()));
+    }
+
+    /// Whether a later commit of the same stream passes over what has this hash
+    /// ([`CommitSteppedOver`](cuiban_domain::step_over::StepOverEvent)).
+    pub fn is_stepped_over(&self, hash: &CommitHash) -> bool {
+        self.stepped_over.contains(hash)
+    }
+
+    /// Takes note of what a commit passes over; looked at in broken streams alone.
+    fn note_steps(&mut self, stream_kind: &str, stream_id: &str, bytes: &[u8]) {
+        if self.broken.is_empty() || !self.broken.contains(&(stream_kind.to_owned(), stream_id.to_owned())) {
+            return;
+        }
+        for event in crate::decode(bytes).into_iter().flat_map(|commit| commit.events) {
+            if let Event::SteppedOver(StepOverEvent::CommitSteppedOver { sha256, .. }) = event {
+                self.stepped_over.insert(sha256);
+            }
+        }
     }
 
     /// The same for bytes that are known to be as they were written, by their [`hash`]: only the link is read.
@@ -70,14 +107,22 @@ impl Chain {
         bytes: &[u8],
         hash: CommitHash,
     ) -> Result<(), ChainFault> {
-        let link = Link::decode(bytes).map_err(malformed)?;
-        let last = self.put(stream_kind, stream_id, (link.revision, hash));
+        let link = match Link::decode(bytes) {
+            Ok(link) => link,
+            Err(error) => {
+                self.pass(stream_kind, stream_id, hash);
+                return Err(malformed(error));
+            }
+        };
         if (link.stream_kind.as_str(), link.stream_id.as_str()) != (stream_kind, stream_id) {
+            self.pass(stream_kind, stream_id, hash);
             return Err(ChainFault::WrongStream {
                 stored: format!("{stream_kind}/{stream_id}"),
                 said: format!("{}/{}", link.stream_kind, link.stream_id),
             });
         }
+        self.note_steps(stream_kind, stream_id, bytes);
+        let last = self.put(stream_kind, stream_id, (link.revision, hash));
         let (revision, previous) = last.map_or((0, None), |(revision, hash)| (revision, Some(hash)));
         if link.revision != revision.saturating_add(1) {
             return Err(ChainFault::WrongRevision {
@@ -118,4 +163,38 @@ fn malformed(error: prost::DecodeError) -> ChainFault {
 /// The revision that a commit says of itself, whatever else of it can be read.
 pub fn revision(bytes: &[u8]) -> Option<u64> {
     Link::decode(bytes).ok().map(|link| link.revision)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn commit(revision: u64, previous: Option<CommitHash>) -> Vec<u8> {
+        CommitRecord {
+            stream_kind: "ticket".to_owned(),
+            stream_id: "1".to_owned(),
+            revision,
+            schema_version: 1,
+            previous_hash: previous.map(Vec::from).unwrap_or_default(),
+            ..CommitRecord::default()
+        }
+        .encode_to_vec()
+    }
+
+    #[test]
+    fn a_stream_goes_on_from_the_bytes_that_are_no_commit() {
+        let (first, garbage) = (commit(1, None), b"\xff garbage".to_vec());
+        let third = commit(3, Some(hash(&garbage)));
+        for foreign in [false, true] {
+            let mut chain = Chain::default();
+            assert_eq!(chain.check("ticket", "1", &first), Ok(()));
+            if foreign {
+                chain.pass("ticket", "1", hash(&garbage));
+            } else {
+                assert!(matches!(chain.check("ticket", "1", &garbage), Err(ChainFault::Malformed(_))));
+            }
+            assert_eq!(chain.check("ticket", "1", &third), Ok(()));
+            assert!(!chain.is_stepped_over(&hash(&garbage)));
+        }
+    }
 }

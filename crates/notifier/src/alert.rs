@@ -7,7 +7,7 @@ use std::fmt;
 use cuiban_deliveries::MessageId;
 use cuiban_domain::Instant;
 use cuiban_domain::ids::{BranchId, CommandId, Number, StaffId, TicketId};
-use cuiban_domain::people::Party;
+use cuiban_domain::people::{Department, Party};
 use cuiban_domain::sla::{ClockKind, Notice, Rung};
 use cuiban_domain::text::Name;
 use cuiban_domain::ticket::{TicketKind, Urgency};
@@ -79,6 +79,8 @@ pub struct Alert {
     pub addressee: Option<Party>,
     /// Who is to hear of it besides.
     pub informed: Vec<StaffId>,
+    /// The departments that hear of it because the branch has nobody who would (R4, R60): it goes to the company.
+    pub departments: Vec<Department>,
     /// Whether it takes back the notice of this id.
     pub withdrawn: bool,
     /// The commit that recorded it.

@@ -491,8 +491,9 @@ impl ChannelLoop {
                 if let Err(error) = begin(&courier, started_at).await {
                     let channel = courier.outlet.channel.id();
                     tracing::warn!(error = %in_one_line(&*error), %channel, "when the channel began cannot be asked now");
-                    tokio::time::sleep(ASK_AGAIN_AFTER).await;
                 }
+                // Whatever came of it: the record's time may be behind ours, and then it is confirmed already.
+                tokio::time::sleep(ASK_AGAIN_AFTER).await;
                 Answer::Beginning
             });
         }

@@ -20,6 +20,8 @@ pub struct Message {
     pub id: MessageId,
     /// The branch that it concerns.
     pub branch: BranchId,
+    /// Whether it is the company that hears of it, as the branch has nobody who would (R4, R60).
+    pub to_company: bool,
     /// `emergency`, a rung of the ladder, or `digest`; a withdrawal has its notice's.
     pub topic: &'static str,
     /// Whether the receiver may have it already.
@@ -105,6 +107,7 @@ impl Message {
         Self {
             id: message,
             branch: alert.branch.clone(),
+            to_company: !alert.departments.is_empty(),
             topic: severity.as_str(),
             maybe_twice,
             text_zh: zh,
@@ -135,6 +138,7 @@ impl Message {
         Some(Self {
             id,
             branch: branch.clone(),
+            to_company: alerts.iter().any(|alert| !alert.departments.is_empty()),
             topic: DIGEST,
             maybe_twice,
             text_zh: zh,
@@ -165,6 +169,18 @@ fn to_json<D: Serialize>(wire: &Wire<D>) -> Bytes {
 mod tests {
     use super::*;
     use crate::testing::{self, manner};
+
+    #[test]
+    fn r60_where_the_branch_has_nobody_the_company_hears_and_the_text_says_which_department() {
+        let departments = vec![cuiban_domain::people::Department::Customer];
+        let nobody = Alert { informed: vec![], departments, ..testing::notice(1) };
+        let message = Message::of(&nobody, &manner());
+        assert!(message.to_company && !Message::of(&testing::notice(1), &manner()).to_company);
+        assert!(message.text_zh.contains("请客户部督办"), "{}", message.text_zh);
+        assert!(message.text_en.contains("customer department, please see to it"), "{}", message.text_en);
+        let json: serde_json::Value = serde_json::from_slice(&message.json).unwrap();
+        assert_eq!(json["data"]["departments"][0], "customer");
+    }
 
     #[test]
     fn a_notice_as_json_has_version_type_timestamp_and_flat_data() {
@@ -233,7 +249,7 @@ mod tests {
 
     #[test]
     fn names_in_json_are_single_lines_too() {
-        let model = cuiban_domain::text::Name::new("KX\u{202e}-200").unwrap();
+        let model = cuiban_domain::text::Name::recorded("KX\u{202e}-200".to_owned()).unwrap();
         let alert = Alert { product_model: Some(model), ..testing::notice(1) };
         let json: serde_json::Value = serde_json::from_slice(&Message::of(&alert, &manner()).json).unwrap();
         assert_eq!(json["data"]["product_model"], "KX-200");

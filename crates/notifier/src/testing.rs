@@ -57,6 +57,7 @@ pub(crate) fn emergency(n: u128) -> Alert {
         late: false,
         addressee: None,
         informed: vec![StaffId::new("S1").unwrap()],
+        departments: Vec::new(),
         withdrawn: false,
         caused_by: CommandId(Uuid::from_u128(n + 1_000)),
     }

@@ -63,6 +63,13 @@ pub(crate) fn alert(alert: &Alert, manner: &Manner) -> Texts {
         Severity::Rung(_) if alert.withdrawn => withdrawal(alert, &subject, place),
         Severity::Rung(rung) => notice(alert, rung, &subject, manner),
     };
+    if !alert.withdrawn && !alert.departments.is_empty() {
+        let named: Vec<_> =
+            alert.departments.iter().map(|department| department_words(*department)).collect();
+        let (zh, en): (Vec<_>, Vec<_>) = named.into_iter().unzip();
+        texts.zh.push_str(&format!("服务中心无主任可知会，请{}督办。", zh.join("、")));
+        texts.en.push_str(&format!(" The branch has nobody to inform; {}, please see to it.", en.join(", ")));
+    }
     if alert.late {
         let recorded = local(alert.issued_at, place.zone);
         texts.zh.push_str(&format!("（补发，记录于 {recorded}）"));
@@ -248,12 +255,17 @@ fn party_words(party: &Party, place: &Place) -> (String, String) {
             (format!("{role_zh}{name}"), format!("{role_en} {name}"))
         }
         (Party::Staff(staff), None) => (format!("经办人 {staff} "), format!("handler {staff}")),
-        (Party::Department(Department::Dispatch), _) => {
-            ("派工部门".to_owned(), "dispatch department".to_owned())
+        (Party::Department(department), _) => {
+            let (zh, en) = department_words(*department);
+            (zh.to_owned(), en.to_owned())
         }
-        (Party::Department(Department::Customer), _) => {
-            ("客户部".to_owned(), "customer department".to_owned())
-        }
+    }
+}
+
+fn department_words(department: Department) -> (&'static str, &'static str) {
+    match department {
+        Department::Dispatch => ("派工部门", "dispatch department"),
+        Department::Customer => ("客户部", "customer department"),
     }
 }
 
@@ -307,7 +319,7 @@ mod tests {
 
     #[test]
     fn a_person_is_named_with_the_role() {
-        let name = Name::new("李\u{202e}师\n傅").unwrap();
+        let name = Name::recorded("李\u{202e}师\n傅".to_owned()).unwrap();
         let place = Place { addressee: Some((name, Role::Technician)), ..manner().place };
         let party = Party::Staff(cuiban_domain::ids::StaffId::new("S7").unwrap());
         let notice = Alert { addressee: Some(party), ..testing::notice(1) };
@@ -318,7 +330,7 @@ mod tests {
 
     #[test]
     fn what_an_old_commit_calls_a_product_stays_one_line_in_its_direction() {
-        let text = |name: &str| single_line(&Name::new(name).unwrap()).as_str().to_owned();
+        let text = |name: &str| single_line(&Name::recorded(name.to_owned()).unwrap()).as_str().to_owned();
         assert_eq!(text("KX\r\n200"), "KX 200");
         assert_eq!(text("a\u{2028}b\u{202e}c\u{2066}d\u{200f}"), "a bcd");
         assert_eq!(text("\u{200b}"), "-");

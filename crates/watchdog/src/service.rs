@@ -13,7 +13,7 @@ use cuiban_event_log::{Batch, Cursor, EventLog, Filter, Following, LogError, Pat
 use cuiban_projector::{
     Incoming, Key, MemoryDisk, Model, OpenClock, OpenClocks, ParkedEntry, StoreError, StorePlace,
 };
-use cuiban_vitals::{Reading, SILENT_MAX};
+use cuiban_vitals::{Problem, Reading, SILENT_MAX};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -101,8 +101,13 @@ impl Parts {
 
     /// What is lost stays so until the next start.
     fn tell_unkept(&self, unkept: Option<Arc<str>>) {
-        if unkept.is_some() {
-            self.told.send_modify(|status| status.unkept = unkept);
+        if let Some(unkept) = unkept {
+            let detail = format!(
+                "看门狗的目录不能用，改在内存中工作 / the watchdog's folder cannot be used, it goes on in memory: {unkept}"
+            );
+            let problem = Problem::warning("folder_unusable", detail);
+            self.handlers.vitals().set_problems("watchdog.folder", vec![problem]);
+            self.told.send_modify(|status| status.unkept = Some(unkept));
         }
     }
 }
@@ -314,7 +319,17 @@ fn tell(parts: &Parts, expediting: &Expediting, saving: &Expendable<OpenClocks>,
         status.put_aside = expediting.aside().len();
     });
     parts.tell_unkept(saving.lost());
-    parts.handlers.vitals().set(Reading::OpenClocks, expediting.index().len() as f64);
+    let (vitals, aside) = (parts.handlers.vitals(), expediting.aside());
+    vitals.set(Reading::OpenClocks, expediting.index().len() as f64);
+    vitals.set(Reading::PutAside("watchdog.expediting"), aside.len() as f64);
+    let problem = |(ticket, reason): (TicketId, &str)| {
+        let count = aside.len();
+        let detail = format!(
+            "{count} 张工单无法读取，其时钟不再催办，例如 {ticket} / {count} tickets cannot be read and are not urged, such as {ticket}: {reason}"
+        );
+        Problem::warning("tickets_put_aside", detail)
+    };
+    vitals.set_problems("watchdog.aside", aside.iter().next().map(problem).into_iter().collect());
 }
 
 /// The succession's loop: one commit after the other, each drawn from before the cursor passes it.

@@ -9,7 +9,7 @@ use anyhow::anyhow;
 use cuiban_event_log::{Stored, StreamId};
 use cuiban_event_log_sqlite::{AuditFault, Seal};
 use cuiban_event_schema::proto::ExportedForeign;
-use cuiban_event_schema::{Chain, ExportFault, ExportReader, Exported, hash, revision};
+use cuiban_event_schema::{Chain, CommitHash, ExportFault, ExportReader, Exported, hash, revision};
 use indicatif::ProgressBar;
 use serde_json::{Value, json};
 
@@ -29,6 +29,8 @@ struct Fault {
     position: Option<u64>,
     stream: Option<String>,
     revision: Option<u64>,
+    /// Of its bytes.
+    sha256: Option<CommitHash>,
     what: String,
 }
 
@@ -38,6 +40,8 @@ struct Verdict {
     streams: usize,
     /// Messages that are none of ours: no fault of the log's.
     foreign: u64,
+    /// Commits that cannot be read and that an operator passed over: known, and no fault any more.
+    stepped_over: u64,
     faults: Vec<Fault>,
     /// The embedded log's last seal, or nothing.
     seal: Option<String>,
@@ -67,13 +71,24 @@ async fn on_nats(place: &LogPlace, settings: Settings) -> Result<Verdict, Failur
     let log = open_log(place, settings, Access::Read).await?;
     let (mut chain, mut verdict) = (Chain::default(), Verdict::default());
     let found = each_stored(log.as_ref(), "校验 verify", |stored| {
-        let Stored::Commit(commit) = stored else { return Ok(()) };
+        let commit = match stored {
+            Stored::Commit(commit) => commit,
+            Stored::Foreign(foreign) => {
+                // It may count for a stream's version.
+                let mut words = foreign.address.split('.');
+                if let (Some(kind), Some(id)) = (words.next(), words.next()) {
+                    chain.pass(kind, id, hash(&foreign.payload));
+                }
+                return Ok(());
+            }
+        };
         let StreamId { kind, id } = &commit.stream;
         if let Err(fault) = chain.check(kind.as_str(), id.as_str(), &commit.payload) {
             verdict.faults.push(Fault {
                 position: Some(commit.position.raw()),
                 stream: Some(commit.stream.to_string()),
                 revision: revision(&commit.payload),
+                sha256: Some(hash(&commit.payload)),
                 what: fault.to_string(),
             });
         }
@@ -81,6 +96,7 @@ async fn on_nats(place: &LogPlace, settings: Settings) -> Result<Verdict, Failur
     })
     .await?;
     (verdict.commits, verdict.foreign, verdict.streams) = (found.commits, found.foreign, chain.streams());
+    verdict.leave_out_stepped_over(&chain);
     Ok(verdict)
 }
 
@@ -105,6 +121,7 @@ fn embedded(config: &cuiban_event_log_sqlite::Config, noted_seal: Option<&str>) 
             position: Some(commit.position.raw()),
             stream: Some(format!("{}.{}", commit.stream_kind, commit.stream_id)),
             revision: Some(commit.revision),
+            sha256: Some(commit.payload_hash),
             what,
         });
     })?;
@@ -114,12 +131,14 @@ fn embedded(config: &cuiban_event_log_sqlite::Config, noted_seal: Option<&str>) 
         streams: chain.streams(),
         // Nobody but us writes into the file: what is none of ours breaks its seals.
         foreign: 0,
+        stepped_over: 0,
         faults: Vec::new(),
         seal: Some(audit.seal.to_string()),
     };
     // The audit's words first: of two that name the same commit they say more.
     verdict.faults.extend(audit.faults.into_iter().map(Fault::from));
     verdict.faults.extend(faults);
+    verdict.leave_out_stepped_over(&chain);
     if is_missing {
         let what = "the noted seal is nowhere in it: its end was cut off, or it is another log".to_owned();
         verdict.faults.push(Fault { what, ..Fault::default() });
@@ -153,12 +172,14 @@ fn exported(bytes: &[u8]) -> Result<Verdict, Failure> {
                 position: Some(reader.records()),
                 stream: Some(format!("{}.{}", commit.stream_kind, commit.stream_id)),
                 revision: revision(&commit.payload),
+                sha256: Some(hash(&commit.payload)),
                 what: fault.to_string(),
             });
         }
     };
     bar.finish_and_clear();
     verdict.streams = chain.streams();
+    verdict.leave_out_stepped_over(&chain);
     verdict.faults.extend(end.map(|fault| Fault::of_export(&fault, reader.records())));
     Ok(verdict)
 }
@@ -172,7 +193,8 @@ fn tick(bar: &ProgressBar, position: u64) {
 impl From<AuditFault> for Fault {
     fn from(fault: AuditFault) -> Self {
         let AuditFault { position, stream, revision, detail } = fault;
-        Self { position: position.map(cuiban_event_log::Position::raw), stream, revision, what: detail }
+        let position = position.map(cuiban_event_log::Position::raw);
+        Self { position, stream, revision, sha256: None, what: detail }
     }
 }
 
@@ -188,6 +210,7 @@ impl Fault {
             position: Some(read + 1),
             stream: said.map(|said| format!("{}.{}", said.stream_kind, said.stream_id)),
             revision: said.and_then(|said| revision(&said.payload)),
+            sha256: None,
             what: format!("{fault}{}", source.unwrap_or_default()),
         }
     }
@@ -212,11 +235,18 @@ impl std::fmt::Display for Fault {
 }
 
 impl Verdict {
+    fn leave_out_stepped_over(&mut self, chain: &Chain) {
+        let before = self.faults.len();
+        self.faults.retain(|fault| !fault.sha256.is_some_and(|sha256| chain.is_stepped_over(&sha256)));
+        self.stepped_over = (before - self.faults.len()) as u64;
+    }
+
     fn print(&self, json: bool) -> Outcome {
         let first = self.faults.first();
         if json {
             output::json(&json!({
-                "commits": self.commits, "streams": self.streams, "foreign": self.foreign, "faults": self.faults.len(),
+                "commits": self.commits, "streams": self.streams, "foreign": self.foreign,
+                "stepped_over": self.stepped_over, "faults": self.faults.len(),
                 "first_fault": first.map(Fault::as_json), "seal": self.seal,
             }))?;
         } else {
@@ -224,8 +254,12 @@ impl Verdict {
             let (commits, streams, faults) = (self.commits, self.streams, self.faults.len());
             let foreign =
                 if self.foreign > 0 { format!(" · 外来 foreign {}", self.foreign) } else { String::new() };
+            let stepped_over = match self.stepped_over {
+                0 => String::new(),
+                count => format!(" · 已跳过 stepped over {count}"),
+            };
             output::line(&format!(
-                "提交 commits {commits} · 流 streams {streams}{foreign} · 错误 faults {faults}{seal}"
+                "提交 commits {commits} · 流 streams {streams}{foreign}{stepped_over} · 错误 faults {faults}{seal}"
             ))?;
         }
         match first {

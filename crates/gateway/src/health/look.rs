@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use cuiban_command_handler::Handlers;
-use cuiban_event_log::{EventLog, Position};
+use cuiban_event_log::{EventLog, LogProblem, Position};
 use cuiban_projector::{ModelStatus, ReadError, ReadModels, Unurged};
 use cuiban_vitals::{BEAT_EVERY, Post, Problem, Reading, Role, Roll, Vitals, ticks};
 use tokio::sync::Mutex;
@@ -120,7 +121,8 @@ impl Inner {
         let mut found = Vec::new();
         let head = self.look_at_log(role, &mut found).await;
         let models = self.look_at_models(&mut found).await;
-        self.look_at_clock(vitals, &mut found);
+        self.look_at_organisation(&mut found);
+        self.look_at_clock(vitals, &mut found).await;
         let heard = self.heard(vitals);
         // Where nobody reads the vitals, what was found is all there is.
         let mut problems = if vitals.role().is_some() {
@@ -138,6 +140,7 @@ impl Inner {
         match tokio::time::timeout(self.wait, self.looked.log.head()).await {
             Ok(Ok(head)) => {
                 self.looked.handlers.vitals().see_head(head.raw());
+                self.look_at_standing(role, found).await;
                 Some(head)
             }
             Ok(Err(_)) | Err(_) => {
@@ -146,6 +149,26 @@ impl Inner {
                 None
             }
         }
+    }
+
+    /// What is wrong with the log's keeping, whether or not anybody has run into it.
+    async fn look_at_standing(&self, role: Role, found: &mut Vec<Problem>) {
+        // A log that does not tell how it stands has just told where it ends.
+        let Ok(Ok(standing)) = tokio::time::timeout(self.wait, self.looked.log.standing()).await else {
+            return;
+        };
+        for LogProblem { code, detail, stops_writing } in standing.problems {
+            let warning = Problem::warning(code, words::log_problem(code, &detail));
+            found.push(Problem { stops: stops_writing && role.writes(), ..warning });
+        }
+    }
+
+    /// Company and branches whose streams cannot be read to their ends.
+    fn look_at_organisation(&self, found: &mut Vec<Problem>) {
+        let unreadable = self.looked.handlers.directory().unreadable();
+        found.extend(unreadable.iter().map(|commit| {
+            Problem::warning("organisation_unreadable", words::organisation_unreadable(commit))
+        }));
     }
 
     async fn look_at_models(&self, found: &mut Vec<Problem>) -> Option<Position> {
@@ -213,16 +236,27 @@ impl Inner {
         found.extend(others.map(|one| Problem::warning(words::code(one.post), words::unattended(one))));
     }
 
-    fn look_at_clock(&self, vitals: &Vitals, found: &mut Vec<Problem>) {
-        let is_suspect = self.looked.handlers.clock_guard().clock_suspect();
-        vitals.set(Reading::ClockSuspect, f64::from(u8::from(is_suspect)));
-        if is_suspect {
-            let detail = both(
-                "本机时钟与日志时间不符，以日志时间为准",
-                "the clock of this machine differs from the log's own time, which is used",
-            );
-            found.push(Problem::warning("clock_suspect", detail));
+    async fn look_at_clock(&self, vitals: &Vitals, found: &mut Vec<Problem>) {
+        let standing = self.looked.handlers.clock_guard().standing();
+        vitals.set(Reading::ClockSuspect, f64::from(u8::from(standing.suspect.is_some())));
+        if let Some(apart) = standing.suspect {
+            found.push(Problem::warning("clock_suspect", words::clock_suspect(apart)));
         }
+        if let Some(apart) = standing.leader_apart {
+            found.push(Problem::warning("leader_clock_suspect", words::leader_clock_suspect(apart)));
+        }
+        if let Some(step) = standing.to_be_confirmed {
+            let would_be_due = self.due_at(step.wall).await;
+            let detail = words::clock_to_be_confirmed(&step, &would_be_due);
+            found.push(Problem::warning("clock_to_be_confirmed", detail));
+        }
+    }
+
+    /// What would be due and not urged if it were this time.
+    async fn due_at(&self, time: DateTime<Utc>) -> Unurged {
+        let Some(models) = self.looked.models.clone() else { return Unurged::default() };
+        let asking = tokio::task::spawn_blocking(move || models.unurged(time, Duration::ZERO));
+        asking.await.ok().and_then(Result::ok).unwrap_or_default()
     }
 
     /// What other instances say is wrong with them.

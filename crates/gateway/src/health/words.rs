@@ -3,7 +3,9 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use chrono::SecondsFormat;
+use chrono::{SecondsFormat, TimeDelta};
+use cuiban_command_handler::{Apart, UnreadableCommit};
+use cuiban_event_log::ClockStep;
 use cuiban_projector::{ModelStatus, OpenClock, Unurged};
 use cuiban_vitals::{Post, Unattended};
 
@@ -106,6 +108,59 @@ pub(crate) fn quarantined(models: &[ModelStatus]) -> Option<String> {
         &format!("读模型曾损坏，已隔离并重建：{places}"),
         &format!("the read models were found damaged, put aside and built anew: {places}"),
     ))
+}
+
+/// What is wrong with the log's keeping.
+pub(crate) fn log_problem(code: &str, detail: &str) -> String {
+    let zh = match code {
+        "settings_changed" => "日志流的设置已被更改",
+        "log_full" => "日志已满",
+        "replica_missing" => "有副本缺失",
+        "not_syncing" => "服务器确认前不落盘",
+        "file_missing" => "日志文件不在原处",
+        _ => "日志有异常",
+    };
+    both(zh, detail)
+}
+
+/// Until it is stepped over, decisions use what the stream said before.
+pub(crate) fn organisation_unreadable(commit: &UnreadableCommit) -> String {
+    let UnreadableCommit { stream, position, .. } = commit;
+    both(
+        &format!(
+            "{stream} 在位置 {position} 处无法读取，按其之前的内容办理；请管理员查看：cuiban log step-over --position {position}"
+        ),
+        &format!(
+            "{stream} cannot be read at position {position}: what it said before is used; look at it with cuiban log step-over --position {position}"
+        ),
+    )
+}
+
+/// This machine's clock is not believed.
+pub(crate) fn clock_suspect(apart: Apart) -> String {
+    both("本机时钟与日志时间不符，以日志时间为准", &format!("this machine's clock is {apart}, which is used"))
+}
+
+/// The clock of the server that leads is not believed.
+pub(crate) fn leader_clock_suspect(apart: TimeDelta) -> String {
+    let ms = apart.num_milliseconds();
+    both(
+        &format!("主服务器的时钟与其他服务器相差 {ms} 毫秒，以较早者为准"),
+        &format!("the leader's clock differs from the other servers' by {ms} ms; the lower time is used"),
+    )
+}
+
+/// 时钟待确认: with the oldest clock that would be due by what the wall clock shows.
+pub(crate) fn clock_to_be_confirmed(step: &ClockStep, would_be_due: &Unurged) -> String {
+    let (mut zh, mut en) = (
+        "时钟待确认：请核对本机时钟，然后 cuiban clock accept".to_owned(),
+        format!("the clock is to be confirmed: {step}; check it, then cuiban clock accept"),
+    );
+    if let Some((zh_oldest, en_oldest)) = oldest(would_be_due) {
+        let _ = write!(zh, "；若属实，{zh_oldest}");
+        let _ = write!(en, "; if it is right, {en_oldest}");
+    }
+    both(&zh, &en)
 }
 
 /// The log does not answer.

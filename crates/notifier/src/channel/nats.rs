@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!  cuiban.alerts-out.<form>.<branch>.<rung>   the stream CUIBAN_ALERTS_OUT; nobody but the notifier publishes here
-//!  cuiban.alert.<form>.<branch>.<rung>        what the stream stored, once: for every NATS client
+//!  cuiban.alert.<form>.<branch>.<rung>        what the stream stored, once: for every NATS client; the branch is `_` where
+//!                                             the branch has nobody who would hear of it, and the company does
 //! ```
 //!
 //! `<form>` is `text`, readable as it is, or `json`; `<rung>` is `emergency`, a rung of the ladder, or `digest`. Message
@@ -161,7 +162,8 @@ impl NatsChannel {
 
     /// Publishes every form; a form that is stored already is stored no second time.
     async fn publish(&self, message: &Message) -> Result<(), PublishError> {
-        let Message { id, branch, topic, .. } = message;
+        let Message { id, topic, .. } = message;
+        let branch = if message.to_company { "_" } else { message.branch.as_str() };
         let (text, json) = (Bytes::from(message.text()), message.json.clone());
         self.publish_one(format!("{OUT}.text.{branch}.{topic}"), format!("{id}/text"), text).await?;
         self.publish_one(format!("{OUT}.json.{branch}.{topic}"), format!("{id}/json"), json.clone()).await?;

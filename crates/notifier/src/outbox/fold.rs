@@ -74,12 +74,20 @@ fn ticket_event(
             let line = line_of(&key, view)?;
             view.put(&key, &TicketLine { kind: *kind, urgency: *urgency, ..line })?;
         }
-        TicketEvent::EmergencyRaised { supervisors, .. } => {
+        TicketEvent::EmergencyRaised { supervisors, departments } => {
             let id = emergency_id(ticket, envelope.revision);
             let about = alert_of(ticket, id, line_of(&key, view)?, envelope);
-            keep(place, Alert { informed: supervisors.clone(), ..about }, view)?;
+            let (informed, departments) = (supervisors.clone(), departments.clone());
+            keep(place, Alert { informed, departments, ..about }, view)?;
         }
-        TicketEvent::ExpediteNoticeIssued { notice, due_at, addressee, informed, late, .. } => {
+        TicketEvent::ExpediteNoticeIssued {
+            notice,
+            due_at,
+            addressee,
+            informed,
+            informed_departments,
+            late,
+        } => {
             let alert = Alert {
                 clock: Some(notice.clock),
                 cycle: Some(notice.cycle),
@@ -90,6 +98,7 @@ fn ticket_event(
                 late: *late,
                 addressee: Some(addressee.clone()),
                 informed: informed.clone(),
+                departments: informed_departments.clone(),
                 ..alert_of(ticket, notice.id(ticket).0, line_of(&key, view)?, envelope)
             };
             keep(place, alert, view)?;
@@ -194,6 +203,7 @@ fn alert_of(ticket: TicketId, id: Uuid, line: TicketLine, envelope: &Envelope) -
         late: false,
         addressee: None,
         informed: Vec::new(),
+        departments: Vec::new(),
         withdrawn: false,
         caused_by: envelope.commit_id,
     }

@@ -195,9 +195,9 @@ plant!(AlertBeforeRecord {
         let id = notice.id(ticket).0;
         let (branch, texts) = (BranchId::new("B0").ok()?, String::new());
         let (text_zh, text_en, json) = (texts.clone(), texts, Bytes::new());
-        let (topic, maybe_twice, alerts) = ("breach", false, vec![id]);
+        let (topic, to_company, maybe_twice, alerts) = ("breach", false, false, vec![id]);
         let id = cuiban_deliveries::MessageId::of(id);
-        Some(Message { id, branch, topic, maybe_twice, text_zh, text_en, json, alerts })
+        Some(Message { id, branch, to_company, topic, maybe_twice, text_zh, text_en, json, alerts })
     }
 });
 
