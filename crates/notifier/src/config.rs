@@ -16,6 +16,9 @@ use crate::quiet_hours::QuietHours;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
+    /// How often it is looked whether the log is still the same one, in milliseconds. Until then alerts of the former one
+    /// may go out; more often costs the log a few questions each time.
+    pub log_looked_at_every_ms: u64,
     /// Only this branch's alerts; everyone's, if `None`.
     pub branch: Option<BranchId>,
     /// Quiet hours by rung, for channels that have none of their own; none, unless set.
@@ -61,6 +64,7 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
+            log_looked_at_every_ms: 3_000,
             branch: None,
             quiet: QuietHours::default(),
             digest_from: 10,

@@ -80,7 +80,11 @@ impl Notifier {
         check_ids(&outlets)?;
         let filter = filter(config.branch.as_ref())?;
         let (store, model) = open(&place.into(), &config).await?;
-        let projector = cuiban_projector::Config { store: config.store.clone(), ..Default::default() };
+        let projector = cuiban_projector::Config {
+            store: config.store.clone(),
+            log_looked_at_every_ms: config.log_looked_at_every_ms,
+            ..Default::default()
+        };
         let pulse = handlers.vitals().pulse("notifier.outbox", SILENT_MAX);
         let runner = Runner::start_with_pulse(log, filter, &store, model.clone(), projector, pulse);
         let outbox = Outbox::new(model, runner.progress());

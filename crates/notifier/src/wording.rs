@@ -335,7 +335,7 @@ mod tests {
         assert_eq!(text("a\u{2028}b\u{202e}c\u{2066}d\u{200f}"), "a bcd");
         assert_eq!(text("\u{200b}"), "-");
         assert_eq!(text("柜机 KX-200 🧊"), "柜机 KX-200 🧊");
-        let model = Name::new("KX\n【催办】BX-1").unwrap();
+        let model = Name::recorded("KX\n【催办】BX-1".to_owned()).unwrap();
         let texts = alert(&Alert { product_model: Some(model), ..testing::notice(1) }, &manner());
         assert_eq!((texts.zh.lines().count(), texts.en.lines().count()), (1, 1));
     }

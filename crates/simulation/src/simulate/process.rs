@@ -23,6 +23,9 @@ use super::scene::Scene;
 const WRITE_FAULT_ONE_IN: u32 = 200;
 /// After how many batches what was written is synced.
 const SYNC_EVERY: u32 = 20;
+/// How often a process looks whether the log is still the same one. In earnest every three seconds: over virtual days that
+/// would be most of what a seed does.
+const LOG_LOOKED_AT_EVERY_MS: u64 = 600_000;
 /// The pause before a process that could not start is started again.
 const START_AGAIN_AFTER: Duration = Duration::from_secs(2);
 
@@ -193,7 +196,8 @@ impl Process {
         let log: Arc<dyn EventLog> = Arc::new(connection);
         let ids = Arc::new(SeededIds::new(scene.chance("ids", number).u64(..)));
         let clock_ahead_max_ms = scene.seams.clock_ahead_max_ms();
-        let config = Config { clock_ahead_max_ms, ..Config::default() };
+        let log_looked_at_every_ms = LOG_LOOKED_AT_EVERY_MS;
+        let config = Config { clock_ahead_max_ms, log_looked_at_every_ms, ..Config::default() };
         let actor = Actor::new(self.name.clone())?;
         let handlers = Handlers::start(log.clone(), self.clock.clone(), ids, actor, config).await?;
         let handlers = Arc::new(handlers);
@@ -203,11 +207,17 @@ impl Process {
                 Services::Office(Projector::start(log, self.place(), Filter::everything(), config).await?)
             }
             Role::Watchdog => {
-                let config = cuiban_watchdog::Config::default();
+                let config = cuiban_watchdog::Config {
+                    log_looked_at_every_ms: LOG_LOOKED_AT_EVERY_MS,
+                    ..Default::default()
+                };
                 Services::Watchdog(Watchdog::start(handlers.clone(), log, self.place(), config))
             }
             Role::Notifier => {
-                let config = cuiban_notifier::Config::default();
+                let config = cuiban_notifier::Config {
+                    log_looked_at_every_ms: LOG_LOOKED_AT_EVERY_MS,
+                    ..Default::default()
+                };
                 let (channel, delivery) = (self.receiver.clone(), DeliveryConfig::default());
                 let outlets = vec![Outlet { channel, delivery }];
                 let deliveries = Arc::new(scene.deliveries.clone());
@@ -286,7 +296,11 @@ impl Process {
 
 /// Small batches: larger ones are folded by several threads, in an order that nobody knows.
 fn projector_config() -> cuiban_projector::Config {
-    cuiban_projector::Config { batch_commits_max: 64, ..cuiban_projector::Config::default() }
+    cuiban_projector::Config {
+        batch_commits_max: 64,
+        log_looked_at_every_ms: LOG_LOOKED_AT_EVERY_MS,
+        ..cuiban_projector::Config::default()
+    }
 }
 
 /// What becomes of one batch.
