@@ -189,7 +189,8 @@ impl<A: Aggregate> CommandHandler<A> {
             reason: step.reason.clone(),
         };
         let events = std::iter::once(Event::SteppedOver(stepped)).chain(further.into_iter().map(Into::into));
-        let (append, _) = self.prepare(&stream, &loaded, meta, happened, route, events.collect())?;
+        let events: Vec<_> = events.collect();
+        let (append, _) = self.prepare(&stream, &loaded, meta, happened, route, &events)?;
         let (payload, route) = (append.payload.clone(), append.route.clone());
         let appended = self.log.append(append).await.map_err(HandleError::from)?;
         let Appended { position, version } = appended;
@@ -268,10 +269,11 @@ impl<A: Aggregate> CommandHandler<A> {
         if let Some(handled) = replayed(loaded, meta)? {
             return Ok(Ok(handled));
         }
-        if loaded.unreadable().is_some() && self.reread(stream, loaded, Consistency::Leader).await? > 0 {
-            if let Some(handled) = replayed(loaded, meta)? {
-                return Ok(Ok(handled));
-            }
+        if loaded.unreadable().is_some()
+            && self.reread(stream, loaded, Consistency::Leader).await? > 0
+            && let Some(handled) = replayed(loaded, meta)?
+        {
+            return Ok(Ok(handled));
         }
         readable(loaded)?;
         let mut decided = self.decide(loaded, command, meta, related, self.clock.now().await?);
@@ -323,8 +325,8 @@ impl<A: Aggregate> CommandHandler<A> {
             branch: token(loaded.state.branch(&events).as_ref().map_or("_", BranchId::as_str))?,
             class: token(A::class(&events).as_str())?,
         };
-        let events = events.into_iter().map(Into::into).collect();
-        let (append, commit) = self.prepare(stream, loaded, meta, happened, route, events)?;
+        let events: Vec<Event> = events.into_iter().map(Into::into).collect();
+        let (append, commit) = self.prepare(stream, loaded, meta, happened, route, &events)?;
         let (payload, route) = (append.payload.clone(), append.route.clone());
         match self.log.append(append).await {
             Ok(Appended { position, version }) => {
@@ -366,10 +368,10 @@ impl<A: Aggregate> CommandHandler<A> {
         meta: &CommandMeta,
         happened: Happened,
         route: Route,
-        events: Vec<Event>,
+        events: &[Event],
     ) -> Result<(Append, Commit), HandleError> {
         let envelope = envelope(stream, loaded.revision + 1, loaded.last_hash, meta, happened);
-        let encoded = cuiban_event_schema::encode(&envelope, &events);
+        let encoded = cuiban_event_schema::encode(&envelope, events);
         let payload = Bytes::from(encoded.map_err(HandleError::NotWritten)?);
         let commit = cuiban_event_schema::decode(&payload).map_err(HandleError::NotReadBack)?;
         let (stream, expected, commit_id) = (stream.clone(), loaded.expected(), meta.command_id.0);

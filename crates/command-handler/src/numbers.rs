@@ -28,7 +28,10 @@ pub struct Numbers {
 
 /// What is reserved of each series in one log, with a lock of its own: one that has to wait holds up no other.
 #[derive(Default)]
-struct Blocks(std::sync::Mutex<(u64, HashMap<Series, Arc<Mutex<Option<Block>>>>)>);
+struct Blocks(std::sync::Mutex<(u64, HashMap<Series, Slot>)>);
+
+/// A series' block; whoever reserves the next one holds the lock.
+type Slot = Arc<Mutex<Option<Block>>>;
 
 /// What is reserved of a series and not handed out yet.
 struct Block {
@@ -86,7 +89,7 @@ impl Numbers {
     }
 
     /// What is reserved of a series; nothing, if that was in a log that was exchanged since.
-    fn block(&self, series: Series) -> Arc<Mutex<Option<Block>>> {
+    fn block(&self, series: Series) -> Slot {
         let mut blocks = self.blocks.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (log_generation, by_series) = &mut *blocks;
         let present = self.handler.log_generation();

@@ -537,6 +537,7 @@ impl UnreadableAt {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "a handler's answer, as it comes")]
 fn is_unreadable<T>(result: Result<T, HandleError>) -> bool {
     matches!(result, Err(HandleError::Unreadable(_)))
 }

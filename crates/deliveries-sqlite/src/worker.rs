@@ -1,6 +1,6 @@
 //! The one thread that owns the connection: what waits while it syncs is its next transaction.
 
-use std::sync::mpsc::{Receiver, TryRecvError};
+use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 use chrono::DateTime;
@@ -32,6 +32,9 @@ pub(crate) enum Asked {
 
 type Answered = (oneshot::Sender<Result<Version, PutError>>, Result<Version, PutError>);
 
+/// A record to be put, what is expected in its place, and where the answer goes.
+type AskedPut = (Record, Option<Version>, oneshot::Sender<Result<Version, PutError>>);
+
 /// The thread's work.
 pub(crate) struct Worker {
     pub(crate) connection: Connection,
@@ -61,10 +64,7 @@ impl Worker {
                     Asked::Put { record, expected, answer } => puts.push((record, expected, answer)),
                 }
                 if puts.len() < BATCH_MAX {
-                    next = match asked.try_recv() {
-                        Ok(asked) => Some(asked),
-                        Err(TryRecvError::Empty | TryRecvError::Disconnected) => None,
-                    };
+                    next = asked.try_recv().ok();
                 }
             }
             self.write(&mut puts);
@@ -78,7 +78,7 @@ impl Worker {
     fn get(&self, key: &Key) -> Result<Option<Stored>, BoxError> {
         let mut statement =
             self.connection.prepare_cached("SELECT version, stored_us, body FROM record WHERE key = ?1")?;
-        Ok(statement.query_row([key.to_string()], |row| Ok(read(row))).optional()?.transpose()?)
+        statement.query_row([key.to_string()], |row| Ok(read(row))).optional()?.transpose()
     }
 
     fn page(
@@ -98,10 +98,7 @@ impl Worker {
     }
 
     /// All in one transaction, or none; each that finds another version is answered so.
-    fn write(
-        &mut self,
-        puts: &mut Vec<(Record, Option<Version>, oneshot::Sender<Result<Version, PutError>>)>,
-    ) {
+    fn write(&mut self, puts: &mut Vec<AskedPut>) {
         if puts.is_empty() {
             return;
         }
@@ -137,7 +134,7 @@ impl Worker {
 fn write_all(
     connection: &mut Connection,
     stored_at: Instant,
-    waiting: Vec<(Record, Option<Version>, oneshot::Sender<Result<Version, PutError>>)>,
+    waiting: Vec<AskedPut>,
     answers: &mut Vec<Answered>,
 ) -> rusqlite::Result<Option<Version>> {
     // Whatever happens, each of them is answered.

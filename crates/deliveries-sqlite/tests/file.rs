@@ -1,5 +1,7 @@
 //! The port's promises in a file, and what becomes of the file.
 
+#![expect(clippy::unwrap_used, reason = "a test ends where its helper fails")]
+
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 

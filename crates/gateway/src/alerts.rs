@@ -197,6 +197,7 @@ async fn resend(
     Ok(Json(Page::whole(asked)))
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the signature that map_err wants")]
 fn refusal_of(error: PutError) -> Refusal {
     match error {
         PutError::Conflict => Refusal::Contended,

@@ -151,7 +151,7 @@ impl Backlog {
                 waiting.next_at = waiting.due_at;
             });
         }
-        for (_, parcel) in &mut self.retries {
+        for parcel in self.retries.values_mut() {
             for (_, waiting) in &mut parcel.alerts {
                 waiting.due_at = waiting.due_at.min(waiting.issued_at);
             }

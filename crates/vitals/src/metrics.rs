@@ -157,6 +157,9 @@ impl<'a> Reading<'a> {
     }
 }
 
+/// Names and values.
+type Labels = Vec<(&'static str, String)>;
+
 /// What is counted and measured. Writing costs next to nothing, and never fails.
 #[derive(Debug)]
 pub struct Metrics {
@@ -165,7 +168,7 @@ pub struct Metrics {
     conflicts: Family<ConflictLabels, Counter>,
     notice_delay: Histogram,
     deliveries: Family<DeliveryLabels, Counter>,
-    readings: BTreeMap<&'static str, Family<Vec<(&'static str, String)>, Figure>>,
+    readings: BTreeMap<&'static str, Family<Labels, Figure>>,
     loops: LoopFigures,
     problems: Family<ProblemLabels, Gauge>,
     /// Held while what is known only at the moment is put in and read out.

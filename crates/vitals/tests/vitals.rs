@@ -1,7 +1,5 @@
 //! What a process says of itself, as whoever listens meets it.
 
-#![expect(clippy::unwrap_used, reason = "a failed unwrap fails the test")]
-
 use std::time::Duration;
 
 use chrono::DateTime;

@@ -294,11 +294,12 @@ async fn absorb(
     }
     match &incoming.commit {
         Ok(commit) => expediting.absorb(commit, &branch_of(&incoming)),
-        Err(error) => match ticket_of(&incoming.recorded.stream) {
-            Some(ticket) => expediting.put_aside(ticket, error),
-            // Of company or branch: the directory says so, and what they said before holds.
-            None => {}
-        },
+        // One of company or branch is said by the directory, and what they said before holds.
+        Err(error) => {
+            if let Some(ticket) = ticket_of(&incoming.recorded.stream) {
+                expediting.put_aside(ticket, error);
+            }
+        }
     }
     saving.push(incoming);
 }
