@@ -174,8 +174,13 @@ impl Backlog {
 
     /// What goes out next, if anything does at `now`; it is the caller's from then on.
     pub(crate) fn next(&mut self, now: Instant, held_until: HeldUntil<'_>) -> Option<Parcel> {
-        if let Some(place) = due(&self.express, now) {
-            return self.take(place).map(|waiting| Parcel::single(place, waiting));
+        // An emergency waits for no quiet hours, but for the branch's lease as everything does.
+        while let Some(place) = due(&self.express, now) {
+            let waiting = self.waiting.get(&place)?;
+            match held_until(&waiting.branch, waiting.severity).filter(|until| *until > now) {
+                Some(until) => self.put_off(place, until),
+                None => return self.take(place).map(|waiting| Parcel::single(place, waiting)),
+            }
         }
         if let Some(parcel) = self.next_retry(now, held_until) {
             return Some(parcel);
@@ -336,6 +341,17 @@ mod tests {
             order.extend(places(&parcel));
         }
         assert_eq!((order, backlog.len(), backlog.wakes_at()), (vec![3, 1, 2], 0, None));
+    }
+
+    #[test]
+    fn an_emergency_waits_for_its_branchs_lease_too() {
+        let mut backlog = Backlog::new(RULES);
+        backlog.insert(place(1), Waiting { severity: Severity::Emergency, ..waiting("B0", 5) });
+        let others_lease = |_: &BranchId, _: Severity| Some(at(3_600));
+        assert_eq!(backlog.next(at(5), &others_lease), None);
+        let branch = BranchId::new("B0").unwrap();
+        backlog.wake(Some(&branch));
+        assert_eq!(places(&backlog.next(at(5), &audible).unwrap()), [1]);
     }
 
     #[test]

@@ -399,8 +399,9 @@ impl ChannelLoop {
     /// When a message that was begun may go again.
     fn due_at(&self, delivery: &Delivery) -> Instant {
         match delivery.state {
-            DeliveryState::Failed { .. } if delivery.attempts > 0 => {
-                delivery.at + self.courier.outlet.delivery.delay_after(delivery.attempts)
+            // Also one that was marked and not pushed, as the lease ran out: it does not go again at the same instant.
+            DeliveryState::Failed { .. } => {
+                delivery.at + self.courier.outlet.delivery.delay_after(delivery.attempts.max(1))
             }
             // Whoever had it is gone when its lease is ours.
             _ => delivery.at,
