@@ -295,7 +295,7 @@ async fn a_commit_that_cannot_be_read_is_looked_at_and_stepped_over() -> Result<
         let step = ["log", "step-over", "--nats", &url, "--position", &position];
         let shown = cuiban(&step)?;
         ensure!(stdout(&shown)?.contains("67617262616765") && stdout(&shown)?.contains(&ticket), "{shown:?}");
-        let stepped = cuiban(&[&step[..], &["--reason", "误写入", "--by", "运维", "--json"]].concat())?;
+        let stepped = cuiban(&[&step[..], &["--reason", "误写入", "--by", "ops-1", "--json"]].concat())?;
         let stepped: Value = serde_json::from_str(stdout(&stepped)?)?;
         ensure!(stepped["revision"] == 3, "{stepped}");
         let again = cuiban(&[&step[..], &["--reason", "误写入"]].concat())?;
