@@ -108,7 +108,8 @@ impl Listener {
 #[tokio::test]
 async fn alerts_are_stored_in_both_forms_and_heard_once_by_a_plain_client() {
     let Some(server) = Server::start() else { return };
-    let mut text = Listener::to(&server, "cuiban.alert.text.B0.>").await;
+    // The branch has no supervisor and no manager: the company hears (R60).
+    let mut text = Listener::to(&server, "cuiban.alert.text._.>").await;
     let mut json = Listener::to(&server, "cuiban.alert.json.*.breach").await;
     let world = World::new().await;
     let config = Config { nats: Some(NatsConfig::default()), ..config() };
@@ -120,20 +121,21 @@ async fn alerts_are_stored_in_both_forms_and_heard_once_by_a_plain_client() {
     world.register(Urgency::Emergency).await;
     let notices = world.breaches(5, std::time::Duration::from_micros(1)).await;
     let (subject, told) = text.next().await;
-    assert_eq!(subject, "cuiban.alert.text.B0.emergency");
+    assert_eq!(subject, "cuiban.alert.text._.emergency");
     assert!(told.starts_with("【特急】报修 BX-202611-") && told.contains("\n[Emergency] repair"), "{told}");
     for notice in &notices {
         let (subject, told) = text.next().await;
-        assert_eq!(subject, "cuiban.alert.text.B0.breach");
+        assert_eq!(subject, "cuiban.alert.text._.breach");
         assert!(told.starts_with("【催办】报修 BX-202611-"), "{told}");
         assert!(told.contains("逾期") && told.contains("请派工部门处理"), "{told}");
+        assert!(told.contains("请客户部督办"), "{told}");
         assert!(
             told.contains("\n[Expedite] repair BX-202611-")
                 && told.contains("dispatch department, please act")
         );
         let (subject, told) = json.next().await;
         let told: serde_json::Value = serde_json::from_str(&told).unwrap();
-        assert_eq!((subject.as_str(), &told["v"]), ("cuiban.alert.json.B0.breach", &1.into()));
+        assert_eq!((subject.as_str(), &told["v"]), ("cuiban.alert.json._.breach", &1.into()));
         assert!(notices.iter().any(|notice| told["data"]["id"] == notice.to_string()), "{notice}");
     }
     first.stop().await;
@@ -145,8 +147,8 @@ async fn alerts_are_stored_in_both_forms_and_heard_once_by_a_plain_client() {
     let former = stored(server.client().await, ALERTS_STREAM).await;
     let mut told = subjects(&former);
     told.sort_unstable();
-    let mut expected = vec!["cuiban.alert.B0.breach"; 5];
-    expected.push("cuiban.alert.B0.emergency");
+    let mut expected = vec!["cuiban.alert._.breach"; 5];
+    expected.push("cuiban.alert._.emergency");
     assert_eq!(told, expected);
 }
 
