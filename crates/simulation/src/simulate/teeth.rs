@@ -203,8 +203,8 @@ plant!(AlertBeforeRecord {
 
 #[test]
 fn an_alert_before_its_record_is_found() {
-    // Of what the log does not hold, or once more than the record of deliveries says.
-    finds(|| Arc::new(AlertBeforeRecord), " arrived");
+    // The notice is recorded in the end, under the same id: what shows is a push that the record of deliveries lacks.
+    finds(|| Arc::new(AlertBeforeRecord), " times in ");
 }
 
 plant!(DeafToResuming {
