@@ -55,7 +55,7 @@ impl<A: Aggregate> From<Handled<A>> for SteppedOver {
 }
 
 impl Handlers {
-    /// Handlers over this log; returns when the organisation is folded. `process` is the actor of what the
+    /// Handlers over this log; returns when the organisation is folded and the log has told its time. `process` is the actor of what the
     /// process does by itself.
     pub async fn start(
         log: Arc<dyn EventLog>,
@@ -81,6 +81,11 @@ impl Handlers {
         let pulse = vitals.pulse("directory.following", SILENT_MAX);
         let directory = Directory::follow(log.clone(), retry_delay, look_every, pulse).await?;
         let guard = Arc::new(ClockGuard::new(clock, log.clone(), &config));
+        // Before the log has told its time once, the process's own clock would be shown, whatever it is set to.
+        match guard.now().await {
+            Ok(_) | Err(LogError::ClockToBeConfirmed { .. }) => {}
+            Err(error) => return Err(error),
+        }
         let clock: Arc<dyn Clock> = Arc::new(GuardedClock(guard.clone()));
         type Parts = (Arc<dyn EventLog>, Arc<ClockGuard>, Directory, Config, Vitals);
         let parts = || (log.clone(), guard.clone(), directory.clone(), config.clone(), vitals.clone());

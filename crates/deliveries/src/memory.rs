@@ -17,26 +17,28 @@ use crate::record::{Key, Record};
 pub struct MemoryDeliveries {
     now: Arc<dyn Fn() -> Instant + Send + Sync>,
     kept: Arc<Mutex<Kept>>,
-    last: Arc<watch::Sender<Version>>,
 }
 
 #[derive(Default)]
 struct Kept {
     by_key: BTreeMap<Key, Stored>,
     by_version: BTreeMap<Version, Key>,
+    last: Version,
+    /// Where each follower hears of the last version, in the order in which they came: several receivers of one channel
+    /// would be woken in an order that nobody knows.
+    told: Vec<watch::Sender<Version>>,
 }
 
 impl fmt::Debug for MemoryDeliveries {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MemoryDeliveries").field("last", &*self.last.borrow()).finish_non_exhaustive()
+        f.debug_struct("MemoryDeliveries").field("last", &self.kept().last).finish_non_exhaustive()
     }
 }
 
 impl MemoryDeliveries {
     /// An empty store with this clock.
     pub fn new(now: impl Fn() -> Instant + Send + Sync + 'static) -> Self {
-        let last = Arc::new(watch::Sender::new(Version::START));
-        Self { now: Arc::new(now), kept: Arc::default(), last }
+        Self { now: Arc::new(now), kept: Arc::default() }
     }
 
     /// Every record, in the order in which they were put.
@@ -47,6 +49,13 @@ impl MemoryDeliveries {
 
     fn kept(&self) -> MutexGuard<'_, Kept> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn hear_of_the_last(&self) -> watch::Receiver<Version> {
+        let mut kept = self.kept();
+        let (told, last) = watch::channel(kept.last);
+        kept.told.push(told);
+        last
     }
 
     fn next_after(&self, channel: Option<&ChannelId>, after: Version) -> Option<Stored> {
@@ -71,20 +80,22 @@ impl Deliveries for MemoryDeliveries {
         if found != expected {
             return Err(PutError::Conflict);
         }
-        let version = Version(self.last.borrow().0 + 1);
+        let version = Version(kept.last.0 + 1);
         if let Some(overtaken) = found {
             kept.by_version.remove(&overtaken);
         }
         kept.by_version.insert(version, key.clone());
         kept.by_key.insert(key, Stored { version, stored_at, record: record.clone() });
+        kept.last = version;
         // Still locked, so that versions are told in order.
-        self.last.send_replace(version);
+        kept.told.retain(|told| told.send(version).is_ok());
         Ok(version)
     }
 
     async fn follow(&self, channel: Option<&ChannelId>, after: Version) -> Result<Follow, DeliveriesError> {
         let (sender, follow) = Follow::new();
-        let (store, channel, mut last) = (self.clone(), channel.cloned(), self.last.subscribe());
+        let mut last = self.hear_of_the_last();
+        let (store, channel) = (self.clone(), channel.cloned());
         tokio::spawn(async move {
             let mut after = after;
             loop {
@@ -95,6 +106,7 @@ impl Deliveries for MemoryDeliveries {
                     }
                 }
                 tokio::select! {
+                    biased;
                     () = sender.closed() => return,
                     changed = last.changed() => if changed.is_err() { return },
                 }

@@ -62,8 +62,12 @@ impl MemoryLog {
 
     /// Every commit with a position strictly after `after`, in order, without waiting.
     pub fn commits_after(&self, after: Position) -> Vec<RecordedCommit> {
-        let kept = self.kept();
-        kept.stored.iter().skip(index_after(after)).cloned().filter_map(Stored::into_commit).collect()
+        self.stored_after(after).into_iter().filter_map(Stored::into_commit).collect()
+    }
+
+    /// The same, with what is none of ours.
+    pub fn stored_after(&self, after: Position) -> Vec<Stored> {
+        self.kept().stored.iter().skip(index_after(after)).cloned().collect()
     }
 
     /// What [`EventLog::append`] does, without a runtime.

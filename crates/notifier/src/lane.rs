@@ -43,6 +43,8 @@ const ASK_AGAIN_AFTER: Duration = Duration::from_secs(1);
 const PARKED: Duration = Duration::from_secs(3_600);
 /// How many records are taken in before something is pushed again.
 const RECORDS_AT_ONCE: usize = 1_000;
+/// By how much time goes back when a clock was wrong, and not only rounded.
+const STEP_BACK_MIN: Duration = Duration::from_secs(2);
 
 /// How a channel stands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -129,6 +131,8 @@ pub(crate) struct ChannelLoop {
     /// Branches that have something to push and no lease.
     wanted: BTreeSet<BranchId>,
     throttled_until: Option<Instant>,
+    /// When it was last looked what may go out.
+    served_at: Option<Instant>,
 }
 
 /// What came of asking the record of deliveries.
@@ -161,6 +165,7 @@ impl ChannelLoop {
             asking_beginning: false,
             wanted: BTreeSet::new(),
             throttled_until: None,
+            served_at: None,
         }
     }
 
@@ -233,6 +238,11 @@ impl ChannelLoop {
 
     fn serve(&mut self) -> Option<Instant> {
         let now = self.courier.now();
+        if self.served_at.replace(now).is_some_and(|served_at| now < served_at - STEP_BACK_MIN) {
+            // What waits was put off by a clock that was wrong.
+            (self.breaker, self.throttled_until) = (Breaker::default(), None);
+            self.queue_anew();
+        }
         let begins_at = self.begins_at(now)?;
         let reads_again_at = self.read(begins_at).err().map(|error| {
             let channel = self.courier.outlet.channel.id();
@@ -399,9 +409,11 @@ impl ChannelLoop {
     /// When a message that was begun may go again.
     fn due_at(&self, delivery: &Delivery) -> Instant {
         match delivery.state {
-            // Also one that was marked and not pushed, as the lease ran out: it does not go again at the same instant.
+            // Also one that was marked and not pushed, as the lease ran out: it does not go again at the same instant. Never
+            // later than if it had failed just now, whatever the clock showed by which it was recorded.
             DeliveryState::Failed { .. } => {
-                delivery.at + self.courier.outlet.delivery.delay_after(delivery.attempts.max(1))
+                delivery.at.min(self.courier.now())
+                    + self.courier.outlet.delivery.delay_after(delivery.attempts.max(1))
             }
             // Whoever had it is gone when its lease is ours.
             _ => delivery.at,
@@ -468,12 +480,17 @@ impl ChannelLoop {
         self.epoch += 1;
         self.ledger = Ledger::default();
         self.courier.leases.forget();
-        self.backlog = Backlog::new(rules(&self.courier));
         self.held_back.clear();
         self.wanted.clear();
-        self.read_up_to = [None; 2];
+        self.queue_anew();
         // What was issued since the start may be settled, for all that this record knows.
         self.started_at = None;
+    }
+
+    /// Forgets what waits: the outbox is read from its beginning.
+    fn queue_anew(&mut self) {
+        self.backlog = Backlog::new(rules(&self.courier));
+        self.read_up_to = [None; 2];
     }
 
     fn begun(&self) -> Option<Instant> {

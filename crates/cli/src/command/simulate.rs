@@ -79,7 +79,8 @@ impl Sum {
         self.commits += report.commits;
         self.notices += report.notices;
         self.alerts += report.alerts;
-        for (all, one) in self.faults.iter_mut().zip(report.faults) {
+        self.faults.resize(report.faults.len(), 0);
+        for (all, one) in self.faults.iter_mut().zip(&report.faults) {
             *all += one;
         }
         if args.json {
@@ -108,7 +109,7 @@ impl Sum {
         let kind = |(fault, struck): (Fault, u64)| {
             [format!("  {fault}"), struck.to_string(), fault.describe().to_owned()]
         };
-        rows.extend(Fault::all().zip(self.faults).map(kind));
+        rows.extend(Fault::all().zip(self.faults.iter().copied()).map(kind));
         rows.push(row("违约种子 failing seeds", self.failed));
         output::table(["项目 what", "数量 count", "说明 meaning"], rows)
     }

@@ -8,8 +8,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use cuiban_command_handler::Clock;
 use cuiban_domain::Instant;
 use cuiban_event_log::{
-    Append, AppendError, Appended, Consistency, EventLog, Filter, LogError, LogIdentity, LogStanding,
-    Position, Stored, StreamId, StreamVersion, Subscription,
+    Append, AppendError, Appended, Consistency, EventLog, Filter, LogError, LogIdentity, LogProblem,
+    LogStanding, Position, Stored, StreamId, StreamVersion, Subscription,
 };
 use cuiban_notifier::Channel;
 use tokio_util::sync::CancellationToken;
@@ -70,10 +70,11 @@ impl Connection {
         let inner = &self.inner;
         let (delay, goes_away, is_slow) = inner.with_chance(|faults, chance| {
             let delay = Duration::from_millis(chance.u64(1..12));
-            let goes_away = faults.strikes(Fault::LogAway, chance, AWAY_ONE_IN);
+            let goes_away = chance.u32(..AWAY_ONE_IN) == 0;
             (delay, goes_away, faults.strikes(Fault::AnswerSlow, chance, CALL_FAULT_ONE_IN))
         });
-        if goes_away {
+        // Whoever asks again and again while it is away does not keep it away.
+        if goes_away && !inner.is_away() && inner.scene.faults.are_let(Fault::LogAway) {
             inner.log_goes_away();
         }
         tokio::time::sleep(delay).await;
@@ -172,10 +173,18 @@ impl Inner {
         self.life.cancel();
     }
 
+    /// What is appended under somebody else's settings may be lost, so nothing of it is acknowledged.
     fn store(&self, append: Append) -> Result<Appended, AppendError> {
-        match self.scene.seams.stores() {
-            true => self.scene.store(append),
-            false => Ok(Appended { position: Position::from_raw(1), version: StreamVersion::from_raw(1) }),
+        let stream = append.stream.clone();
+        let seams = &self.scene.seams;
+        let is_kept = !self.scene.are_settings_changed() || self.with_chance(|_, chance| chance.bool());
+        let stored = match seams.stores() && is_kept {
+            true => self.scene.store(append)?,
+            false => Appended { position: Position::from_raw(1), version: StreamVersion::from_raw(1) },
+        };
+        match self.scene.are_settings_changed() && seams.refuses_under_other_settings() {
+            true => Err(AppendError::Unknown { stream, source: "the log's settings are not ours".into() }),
+            false => Ok(stored),
         }
     }
 
@@ -184,9 +193,14 @@ impl Inner {
         let delay = self.with_chance(|_, chance| Duration::from_millis(chance.u64(100..60_000)));
         let scene = self.scene.clone();
         tokio::spawn(async move {
-            tokio::time::sleep(delay).await;
-            // One that comes too late finds the stream at another version.
-            let _ = scene.store(append);
+            let mut restored = scene.restored();
+            tokio::select! {
+                biased;
+                // It was on its way to a log that is no more.
+                _ = restored.changed() => {}
+                // One that comes too late finds the stream at another version.
+                () = tokio::time::sleep(delay) => drop(scene.store(append)),
+            }
         });
     }
 }
@@ -256,7 +270,11 @@ impl EventLog for Connection {
 
     async fn stored_at(&self, position: Position) -> Result<Option<Stored>, LogError> {
         self.ask("read what is stored at a position").await?;
-        self.inner.scene.log.stored_at(position).await
+        let scene = &self.inner.scene;
+        if let (false, Some(lost)) = (scene.seams.shows_that_it_was_restored(), scene.lost_at(position)) {
+            return Ok(Some(lost.into()));
+        }
+        scene.log.stored_at(position).await
     }
 
     async fn identity(&self) -> Result<LogIdentity, LogError> {
@@ -266,7 +284,12 @@ impl EventLog for Connection {
 
     async fn standing(&self) -> Result<LogStanding, LogError> {
         self.ask("ask how the log stands").await?;
-        self.inner.scene.log.standing().await
+        let changed = self.inner.scene.are_settings_changed().then(|| LogProblem {
+            code: "settings_changed",
+            detail: "somebody else's".to_owned(),
+            stops_writing: true,
+        });
+        Ok(changed.into_iter().collect())
     }
 
     async fn head(&self) -> Result<Position, LogError> {

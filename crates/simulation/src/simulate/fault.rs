@@ -39,13 +39,21 @@ pub enum Fault {
     ClockBack,
     Drift,
     LeaderFast,
+    LogRestored,
+    Unreadable,
+    Foreign,
+    SettingsChanged,
+    NoWatchdog,
     ReceiverAway,
     ReceiverSlow,
     ReceiverUnheard,
+    RecordsAway,
+    RecordUnanswered,
+    RecordsBroken,
 }
 
 /// Each kind with its word and with what happens.
-const KINDS: [(Fault, &str, &str); 31] = [
+const KINDS: [(Fault, &str, &str); 39] = [
     (Fault::AnswerLost, "answer-lost", "the commit is stored and its acknowledgement is lost"),
     (Fault::CommitLost, "commit-lost", "the commit is lost on its way, and nobody says so"),
     (Fault::AppendDelayed, "append-delayed", "the commit arrives after the time limit"),
@@ -74,9 +82,21 @@ const KINDS: [(Fault, &str, &str); 31] = [
     (Fault::ClockBack, "clock-back", "a machine's clock is set back"),
     (Fault::Drift, "drift", "a machine's clock runs fast or slow"),
     (Fault::LeaderFast, "leader-fast", "the log is led by a server whose clock is fast"),
+    (Fault::LogRestored, "log-restored", "the log is restored from a backup, and its last commits are gone"),
+    (Fault::Unreadable, "unreadable", "a commit that nobody can read is found in a stream, for hours"),
+    (Fault::Foreign, "foreign", "a message that is none of ours is found in the log"),
+    (Fault::SettingsChanged, "settings-changed", "somebody changes the log's settings, and commits are lost"),
+    (
+        Fault::NoWatchdog,
+        "no-watchdog",
+        "there is no watchdog for an hour or more, and somebody has to say so",
+    ),
     (Fault::ReceiverAway, "receiver-away", "the alerts' receiver is away"),
     (Fault::ReceiverSlow, "receiver-slow", "the alerts' receiver takes longer than it is waited for"),
     (Fault::ReceiverUnheard, "receiver-unheard", "the receiver has the alert and its answer is lost"),
+    (Fault::RecordsAway, "records-away", "the record of deliveries is away for minutes, for one notifier"),
+    (Fault::RecordUnanswered, "record-unanswered", "a delivery is recorded, and the answer is lost"),
+    (Fault::RecordsBroken, "records-broken", "following the record of deliveries ends, and begins anew"),
 ];
 
 impl Fault {
@@ -117,8 +137,8 @@ impl FromStr for Fault {
     }
 }
 
-/// How often each kind struck.
-pub type Struck = [u64; KINDS.len()];
+/// How often each kind struck, in the order of [`Fault::all`].
+pub type Struck = Vec<u64>;
 
 /// The kinds by their words, for reports.
 pub(crate) fn by_word<S: Serializer>(struck: &Struck, serializer: S) -> Result<S::Ok, S::Error> {
@@ -156,6 +176,11 @@ impl Faults {
         chance.u32(..one_in) == 0 && self.are_let(fault)
     }
 
+    /// Whether this kind never strikes.
+    pub(crate) fn are_without(&self, fault: Fault) -> bool {
+        self.without.contains(&fault)
+    }
+
     /// Counts a fault that somebody else drew; `false` if it is left out.
     pub(crate) fn are_let(&self, fault: Fault) -> bool {
         let strikes = self.are_on() && !self.without.contains(&fault);
@@ -166,7 +191,7 @@ impl Faults {
     }
 
     pub(crate) fn struck(&self) -> Struck {
-        std::array::from_fn(|kind| self.struck[kind].load(Ordering::Relaxed))
+        self.struck.iter().map(|times| times.load(Ordering::Relaxed)).collect()
     }
 }
 

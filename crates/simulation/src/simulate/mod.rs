@@ -5,7 +5,8 @@
 //! - [`Process`](process::Process) is a machine that starts its services, dies and starts again; its
 //!   [`Connection`](connection::Connection) to the log and its [`MachineClock`](machine_clock::MachineClock) lie.
 //! - [`People`](people::People) send commands until they know what became of them, by a [`script`].
-//! - [`Receiver`](receiver::Receiver) takes alerts, or not.
+//! - [`Operators`](operators::Operators) restore the log, and step over what nobody can read.
+//! - [`Receiver`](receiver::Receiver) takes alerts, or not; a notifier's [`Records`](records::Records) say which.
 //! - [`Fault`] lists what goes wrong; [`Seams`] are where the judge's own tests plant bugs.
 //! - [`judge`] reads log, receiver and disks when all is quiet, and says what does not hold.
 //! - [`shrink`] makes a failing seed shorter.
@@ -16,9 +17,11 @@ mod connection;
 mod fault;
 mod judge;
 mod machine_clock;
+mod operators;
 mod people;
 mod process;
 mod receiver;
+mod records;
 mod scene;
 mod script;
 mod seams;

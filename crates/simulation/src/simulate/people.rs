@@ -186,7 +186,7 @@ async fn send(
     meta: &CommandMeta,
     known: &Mutex<Known>,
 ) -> Option<Result<Option<Acknowledged>, HandleError>> {
-    let Up { handlers, life } = office.up().borrow().clone()?;
+    let Up { handlers, life, .. } = office.up().borrow().clone()?;
     known.lock().unwrap_or_else(PoisonError::into_inner).sent += 1;
     let handling = handle(&handlers, order, meta);
     tokio::select! {

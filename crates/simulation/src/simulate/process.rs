@@ -7,8 +7,8 @@ use chrono::TimeDelta;
 use cuiban_command_handler::{Config, Handlers, SeededIds};
 use cuiban_domain::ids::Actor;
 use cuiban_event_log::{EventLog, Filter};
-use cuiban_notifier::{DeliveryConfig, Notifier, Outlet};
-use cuiban_projector::{MemoryDisk, MemorySnapshot, Projector, StorePlace, WriteFault};
+use cuiban_notifier::{Notifier, Outlet};
+use cuiban_projector::{MemoryDisk, MemorySnapshot, Projector, ReadModels, StorePlace, WriteFault};
 use cuiban_watchdog::Watchdog;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -17,6 +17,7 @@ use super::connection::Connection;
 use super::fault::{Fault, Faults};
 use super::machine_clock::MachineClock;
 use super::receiver::Receiver;
+use super::records::Records;
 use super::scene::Scene;
 
 /// Once in how many batches the disk refuses or the machine dies.
@@ -24,8 +25,8 @@ const WRITE_FAULT_ONE_IN: u32 = 200;
 /// After how many batches what was written is synced.
 const SYNC_EVERY: u32 = 20;
 /// How often a process looks whether the log is still the same one. In earnest every three seconds: over virtual days that
-/// would be most of what a seed does.
-const LOG_LOOKED_AT_EVERY_MS: u64 = 600_000;
+/// would be most of what a seed does. Here it looks when its subscriptions break off, which they do when a log is restored.
+const LOG_LOOKED_AT_EVERY_MS: u64 = 3_600_000;
 /// The pause before a process that could not start is started again.
 const START_AGAIN_AFTER: Duration = Duration::from_secs(2);
 
@@ -45,6 +46,8 @@ pub(crate) enum Role {
 pub(crate) struct Up {
     pub(crate) handlers: Arc<Handlers>,
     pub(crate) life: CancellationToken,
+    /// An office's.
+    pub(crate) models: Option<ReadModels>,
 }
 
 /// A process and its machine.
@@ -169,9 +172,13 @@ impl Process {
     async fn serve(&self, life: &CancellationToken, life_number: u64) {
         for attempt in 0.. {
             match self.start(life, life_number * 1_000 + attempt).await {
-                Ok((handlers, _services)) => {
+                Ok((handlers, services)) => {
                     self.scene.tell(|| format!("{:<9} is up", self.name));
-                    self.up.send_replace(Some(Up { handlers, life: life.clone() }));
+                    let models = match &services {
+                        Services::Office(projector) => Some(projector.models()),
+                        _ => None,
+                    };
+                    self.up.send_replace(Some(Up { handlers, life: life.clone(), models }));
                     return std::future::pending().await;
                 }
                 Err(error) => {
@@ -218,9 +225,11 @@ impl Process {
                     log_looked_at_every_ms: LOG_LOOKED_AT_EVERY_MS,
                     ..Default::default()
                 };
-                let (channel, delivery) = (self.receiver.clone(), DeliveryConfig::default());
+                let (channel, delivery) = (self.receiver.clone(), scene.seams.delivery());
                 let outlets = vec![Outlet { channel, delivery }];
-                let deliveries = Arc::new(scene.deliveries.clone());
+                let chance = scene.chance("records", number);
+                let deliveries = Records::new(scene.clone(), self.name.clone(), life.clone(), chance);
+                let deliveries = Arc::new(deliveries);
                 Services::Notifier(
                     Notifier::start(handlers.clone(), log, deliveries, self.place(), outlets, config).await?,
                 )

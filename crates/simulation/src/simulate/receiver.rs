@@ -24,6 +24,9 @@ const FAULT_ONE_IN: u32 = 10;
 pub(crate) struct Arrived {
     pub(crate) id: MessageId,
     pub(crate) alerts: Vec<Uuid>,
+    /// Whether it said that it may be there already.
+    pub(crate) maybe_twice: bool,
+    pub(crate) at: Instant,
 }
 
 /// The one receiver of a seed.
@@ -38,19 +41,33 @@ pub(crate) struct Receiver {
 struct State {
     chance: fastrand::Rng,
     away_until: Option<Instant>,
+    /// When it is away though no faults strike.
+    last_away: Option<(Instant, Instant)>,
     arrived: Vec<Arrived>,
 }
 
 impl Receiver {
     pub(crate) fn new(scene: Arc<Scene>) -> Result<Self, InvalidId> {
         let chance = scene.chance("receiver", 0);
-        let state = State { chance, away_until: None, arrived: Vec::new() };
+        let state = State { chance, away_until: None, last_away: None, arrived: Vec::new() };
         Ok(Self { id: ChannelId::new("receiver")?, scene, state: Mutex::new(state) })
     }
 
     /// What arrived, in order, whatever was answered.
     pub(crate) fn arrived(&self) -> Vec<Arrived> {
         self.state().arrived.clone()
+    }
+
+    /// It goes away once more, unless it never does.
+    pub(crate) fn go_away(&self, from: Instant, until: Instant) {
+        if !self.scene.faults.are_without(Fault::ReceiverAway) {
+            self.state().last_away = Some((from, until));
+        }
+    }
+
+    /// When it was away though no faults struck.
+    pub(crate) fn last_away(&self) -> Option<(Instant, Instant)> {
+        self.state().last_away
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -65,14 +82,17 @@ impl Receiver {
     fn is_away(&self) -> bool {
         let (now, faults) = (self.scene.now(), &self.scene.faults);
         let mut state = self.state();
-        let minutes = state.chance.i64(1..180);
-        if faults.strikes(Fault::ReceiverAway, &mut state.chance, AWAY_ONE_IN) {
+        let (minutes, goes_away) = (state.chance.i64(1..180), state.chance.u32(..AWAY_ONE_IN) == 0);
+        let is_away = faults.are_on() && state.away_until.is_some_and(|until| now < until)
+            || state.last_away.is_some_and(|(from, until)| from <= now && now < until);
+        // Whoever asks again and again while it is away does not keep it away.
+        if !is_away && goes_away && faults.are_let(Fault::ReceiverAway) {
             state.away_until = Some(now + TimeDelta::minutes(minutes));
             drop(state);
             self.tell(Fault::ReceiverAway);
             return true;
         }
-        faults.are_on() && state.away_until.is_some_and(|until| now < until)
+        is_away
     }
 
     fn strikes(&self, fault: Fault) -> bool {
@@ -99,7 +119,8 @@ impl Channel for Receiver {
             false => Duration::from_millis(self.state().chance.u64(1..80)),
         };
         tokio::time::sleep(delay).await;
-        let arrived = Arrived { id: message.id, alerts: message.alerts.clone() };
+        let (id, alerts, maybe_twice) = (message.id, message.alerts.clone(), message.maybe_twice);
+        let arrived = Arrived { id, alerts, maybe_twice, at: self.scene.now() };
         self.scene.tell(|| format!("receiver  {}", arrived.id));
         self.state().arrived.push(arrived);
         match self.strikes(Fault::ReceiverUnheard) {

@@ -1,12 +1,17 @@
 //! What all parts of one seed share: time, the log with the true time of each commit, the faults, the trace.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta};
 use cuiban_deliveries::MemoryDeliveries;
 use cuiban_domain::Instant;
-use cuiban_event_log::{Append, AppendError, Appended, Expected, MemoryLog};
+use cuiban_event_log::{
+    Append, AppendError, Appended, Expected, MemoryLog, Position, RecordedCommit, Stored, StreamId,
+};
+use tokio::sync::watch;
+use uuid::Uuid;
 
 use super::Options;
 use super::fault::{Fault, Faults};
@@ -40,6 +45,17 @@ struct Kept {
     /// The true time of each commit, by position.
     stored_at: Vec<Instant>,
     away_until: Option<Instant>,
+    /// Until when settings hold that somebody else has made.
+    settings_changed_until: Option<Instant>,
+    /// Where each connection hears that the log was restored, in the order in which they came: several receivers of one
+    /// channel would be woken in an order that nobody knows.
+    restored: Vec<watch::Sender<()>>,
+    /// What restoring has taken away.
+    lost: Vec<RecordedCommit>,
+    /// The hashes of what was put into the log by nobody of ours.
+    intruded: BTreeSet<[u8; 32]>,
+    /// What was seen meanwhile that does not hold.
+    violations: Vec<String>,
     /// How fast the clock of the server that leads is.
     leader_ahead: TimeDelta,
     /// What happened, a line each, if it is to be told.
@@ -133,9 +149,123 @@ impl Scene {
         Ok(appended)
     }
 
-    /// When each commit was really stored, in the log's order.
+    /// When each message was really stored, in the log's order.
     pub(crate) fn stored_at(&self) -> Vec<Instant> {
         self.kept().stored_at.clone()
+    }
+
+    /// Somebody puts bytes into a stream behind everybody's back, under the address of its last commit.
+    pub(crate) fn intrude(&self, last: &RecordedCommit, payload: Vec<u8>) {
+        let append = Append {
+            stream: last.stream.clone(),
+            expected: self.log.stream_version(&last.stream).map_or(Expected::NoStream, Expected::At),
+            route: last.route.clone(),
+            commit_id: Uuid::nil(),
+            payload: payload.into(),
+        };
+        let hash = cuiban_event_schema::hash(&append.payload);
+        if let Ok(appended) = self.log.append_now(append) {
+            self.note_intrusion(appended.position, &last.stream.to_string(), hash);
+        }
+    }
+
+    /// The same under an address that is none of ours.
+    pub(crate) fn intrude_foreign(&self, address: &str, payload: Vec<u8>) {
+        let hash = cuiban_event_schema::hash(&payload);
+        let position = self.log.put_foreign(address, payload);
+        self.note_intrusion(position, address, hash);
+    }
+
+    fn note_intrusion(&self, position: Position, place: &str, hash: [u8; 32]) {
+        let now = self.now();
+        let mut kept = self.kept();
+        kept.stored_at.push(now);
+        kept.intruded.insert(hash);
+        drop(kept);
+        self.tell(|| format!("log       {position} {place} by nobody of ours"));
+    }
+
+    /// What nobody of ours has put into a stream, by hash.
+    pub(crate) fn intruded(&self) -> BTreeSet<[u8; 32]> {
+        self.kept().intruded.clone()
+    }
+
+    /// The log is what it was some messages ago, and whoever was connected to it is not any more.
+    pub(crate) fn restore_log(&self, without_last: u64) {
+        let head = self.log.stored_after(Position::START).len() as u64;
+        let last = Position::from_raw(head.saturating_sub(without_last).max(self.log_begins()));
+        self.tell(|| format!("log       is restored up to {last}, without {}", head - last.raw()));
+        let gone = self.log.commits_after(last);
+        self.log.cut_after(last);
+        let mut kept = self.kept();
+        kept.stored_at.truncate(usize::try_from(last.raw()).unwrap_or(usize::MAX));
+        kept.lost.extend(gone);
+        kept.restored.retain(|restored| restored.send(()).is_ok());
+    }
+
+    /// How far every backup goes: the branches are open.
+    fn log_begins(&self) -> u64 {
+        let is_ticket = |stored: &Stored| matches!(stored, Stored::Commit(commit) if commit.stream.kind.as_str() == "ticket");
+        let stored = self.log.stored_after(Position::START);
+        stored.iter().position(is_ticket).unwrap_or(stored.len()) as u64
+    }
+
+    /// Tells of each time that the log is restored.
+    pub(crate) fn restored(&self) -> watch::Receiver<()> {
+        let (told, restored) = watch::channel(());
+        self.kept().restored.push(told);
+        restored
+    }
+
+    /// What restoring has taken away, in order.
+    pub(crate) fn lost(&self) -> Vec<RecordedCommit> {
+        self.kept().lost.clone()
+    }
+
+    /// What was at a position before the log was restored.
+    pub(crate) fn lost_at(&self, position: Position) -> Option<RecordedCommit> {
+        self.kept().lost.iter().rfind(|commit| commit.position == position).cloned()
+    }
+
+    /// The last commit of the stream that was written to so many streams ago.
+    pub(crate) fn last_commit(
+        &self,
+        of: impl Fn(&StreamId) -> bool,
+        streams_ago: usize,
+    ) -> Option<RecordedCommit> {
+        let mut seen = Vec::<RecordedCommit>::new();
+        for commit in
+            self.log.commits_after(Position::START).into_iter().rev().filter(|commit| of(&commit.stream))
+        {
+            if seen.iter().all(|other| other.stream != commit.stream) {
+                seen.push(commit);
+            }
+            if seen.len() > streams_ago {
+                break;
+            }
+        }
+        seen.pop()
+    }
+
+    /// Somebody else's settings hold for the log.
+    pub(crate) fn change_settings(&self, minutes: i64) {
+        self.tell(|| format!("{:<9} for {minutes} minutes", Fault::SettingsChanged));
+        self.kept().settings_changed_until = Some(self.now() + TimeDelta::minutes(minutes));
+    }
+
+    pub(crate) fn are_settings_changed(&self) -> bool {
+        let now = self.now();
+        self.faults.are_on() && self.kept().settings_changed_until.is_some_and(|until| now < until)
+    }
+
+    /// Something that was seen does not hold.
+    pub(crate) fn complain(&self, violation: String) {
+        self.tell(|| format!("violation {violation}"));
+        self.kept().violations.push(violation);
+    }
+
+    pub(crate) fn violations(&self) -> Vec<String> {
+        self.kept().violations.clone()
     }
 
     /// The log goes away for everybody.

@@ -39,6 +39,14 @@ pub(crate) enum What {
     LongDown,
     /// Everything dies at once.
     AllRestart,
+    /// The log is restored from a backup.
+    RestoreLog,
+    /// Something is put into the log that nobody can read.
+    Intrude,
+    /// Somebody changes the log's settings.
+    ChangeSettings,
+    /// All watchdogs are away for an hour or more.
+    NoWatchdog,
 }
 
 /// The acts of a seed, in order.
@@ -52,14 +60,18 @@ pub(crate) fn acts(scene: &Scene) -> Vec<Act> {
             _ => 60 * chance.u64(0..PAUSE_MINUTES_MAX),
         };
         at += Duration::from_secs(pause_s) + Duration::from_millis(chance.u64(0..1_000));
-        let what = match chance.u8(..60) {
+        let what = match chance.u8(..70) {
             0..14 => What::Call,
             14..48 => What::Work,
             48..52 => What::Organise,
             52..54 => What::SetClock,
             54..57 => What::Crash,
             57..59 => What::LongDown,
-            _ => What::AllRestart,
+            59 => What::AllRestart,
+            60 => What::RestoreLog,
+            61..65 => What::Intrude,
+            65..67 => What::ChangeSettings,
+            _ => What::NoWatchdog,
         };
         // Without a call there is nothing to work on.
         let what = if number < 2 { What::Call } else { what };

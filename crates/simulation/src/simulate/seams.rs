@@ -4,7 +4,7 @@ use std::fmt;
 
 use cuiban_domain::Instant;
 use cuiban_event_log::{AgreedTime, Append, RecordedCommit};
-use cuiban_notifier::Message;
+use cuiban_notifier::{DeliveryConfig, Message};
 use cuiban_projector::WriteFault;
 
 /// What the surroundings of the services ask before they act.
@@ -47,6 +47,31 @@ pub(crate) trait Seams: fmt::Debug + Send + Sync {
     /// How far a process's clock may run ahead of the log's own time, in milliseconds.
     fn clock_ahead_max_ms(&self) -> Option<u64> {
         Some(1_000)
+    }
+
+    /// Whether an append is refused while somebody else's settings hold for the log.
+    fn refuses_under_other_settings(&self) -> bool {
+        true
+    }
+
+    /// Whether a process that asks finds out that the log was restored.
+    fn shows_that_it_was_restored(&self) -> bool {
+        true
+    }
+
+    /// How many clocks nobody has urged, as an office found it, becomes what it says.
+    fn unurged_said(&self, found: usize) -> usize {
+        found
+    }
+
+    /// Whether a delivery is recorded only over what its writer has seen.
+    fn checks_record_version(&self) -> bool {
+        true
+    }
+
+    /// How alerts are pushed.
+    fn delivery(&self) -> DeliveryConfig {
+        DeliveryConfig::default()
     }
 
     /// What becomes of a batch when the machine dies just after it.

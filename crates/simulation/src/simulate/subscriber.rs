@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cuiban_event_log::{Delivery, EventLog, Filter, LogError, Position, RecordedCommit, Subscription};
+use cuiban_event_log::{Delivery, EventLog, Filter, LogError, Position, Stored, Subscription};
 use tokio::sync::mpsc;
 
 use super::connection::Inner;
@@ -30,7 +30,7 @@ pub(super) struct Subscriber {
     connection: Arc<Inner>,
     source: Subscription,
     deliveries: Deliveries,
-    told: VecDeque<RecordedCommit>,
+    told: VecDeque<Stored>,
 }
 
 impl Subscriber {
@@ -52,31 +52,39 @@ impl Subscriber {
     }
 
     async fn run(mut self) {
-        let deliveries = self.deliveries.clone();
+        let (deliveries, mut restored) = (self.deliveries.clone(), self.connection.scene.restored());
         tokio::select! {
             biased;
-            () = deliveries.closed() => {}
-            () = self.feed() => {}
+            () = deliveries.closed() => return,
+            _ = restored.changed() => {}
+            () = self.feed() => return,
         }
+        // What it was fed from is gone.
+        self.break_off().await;
     }
 
     async fn feed(&mut self) {
         let mut caught_up = false;
         while let Some(Ok(batch)) = self.source.next_batch(CHANNEL_COMMITS_MAX).await {
-            for commit in batch.commits {
+            let is_caught_up = batch.caught_up;
+            for stored in batch.into_stored() {
                 if self.meet_faults().await.is_err() {
                     return;
                 }
-                let Some(commit) = self.connection.scene.seams.hear(commit) else { continue };
+                let stored = match stored {
+                    Stored::Commit(commit) => self.connection.scene.seams.hear(commit).map(Stored::Commit),
+                    foreign @ Stored::Foreign(_) => Some(foreign),
+                };
+                let Some(stored) = stored else { continue };
                 if self.told.len() == REPLAYED_MAX {
                     self.told.pop_front();
                 }
-                self.told.push_back(commit.clone());
-                if self.deliveries.send(Ok(Delivery::Commit(commit))).await.is_err() {
+                self.told.push_back(stored.clone());
+                if self.deliveries.send(Ok(stored.into())).await.is_err() {
                     return;
                 }
             }
-            if batch.caught_up && !caught_up {
+            if is_caught_up && !caught_up {
                 caught_up = true;
                 if self.deliveries.send(Ok(Delivery::CaughtUp)).await.is_err() {
                     return;
@@ -110,18 +118,22 @@ impl Subscriber {
         connection.or_dead().await;
         if replayed {
             connection.tell(Fault::Replayed, &format!("{} commits", self.told.len()));
-            for commit in self.told.clone() {
-                self.deliveries.send(Ok(Delivery::Commit(commit))).await.map_err(drop)?;
+            for stored in self.told.clone() {
+                self.deliveries.send(Ok(stored.into())).await.map_err(drop)?;
             }
         }
         if broken {
             connection.tell(Fault::Broken, "");
-            let source = "the subscription broke off".into();
-            let broken = LogError::Unavailable { attempted: "follow the log", source };
-            // The reader may have gone meanwhile.
-            let _ = self.deliveries.send(Err(broken)).await;
+            self.break_off().await;
             return Err(());
         }
         Ok(())
+    }
+
+    async fn break_off(&self) {
+        let source = "the subscription broke off".into();
+        let broken = LogError::Unavailable { attempted: "follow the log", source };
+        // The reader may have gone meanwhile.
+        let _ = self.deliveries.send(Err(broken)).await;
     }
 }

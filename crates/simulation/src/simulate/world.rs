@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 
 use super::fault::Fault;
 use super::judge::{self, Evidence};
+use super::operators::Operators;
 use super::people::People;
 use super::process::{Process, Role};
 use super::receiver::Receiver;
@@ -24,6 +25,9 @@ use super::{Options, SeedReport};
 
 /// How long it is quiet at the end: whoever waits then waits for ever, and what was open has run out.
 const QUIET: Duration = Duration::from_secs(30 * 3_600);
+/// When the receiver goes away once more, and for how long: by then what faults have held up is made up for.
+const RECEIVER_GOES_AFTER: TimeDelta = TimeDelta::hours(2);
+const RECEIVER_AWAY_MINUTES: std::ops::Range<i64> = 60..240;
 /// The shortest and longest that a process is down across deadlines, in hours.
 const LONG_DOWN_H: std::ops::Range<u64> = 2..40;
 
@@ -52,6 +56,7 @@ pub(crate) struct World {
     processes: Vec<Arc<Process>>,
     lives: JoinSet<()>,
     people: Arc<People>,
+    operators: Arc<Operators>,
     /// When faults stopped.
     quiet_since: Instant,
 }
@@ -74,8 +79,10 @@ impl World {
         let offices = processes.iter().filter(|process| process.role == Role::Office).cloned().collect();
         let people = Arc::new(People::new(scene.clone(), offices));
         people.set_the_scene().await?;
+        let operators = Arc::new(Operators::new(scene.clone(), processes.clone()));
+        tokio::spawn(operators.clone().mend());
         let quiet_since = scene.now();
-        Ok(Self { scene, receiver, processes, lives, people, quiet_since })
+        Ok(Self { scene, receiver, processes, lives, people, operators, quiet_since })
     }
 
     /// The script is played, with every fault that chance brings.
@@ -118,6 +125,10 @@ impl World {
             What::AllRestart if self.scene.faults.are_let(Fault::AllRestart) => {
                 self.processes.iter().for_each(|process| process.kill(None));
             }
+            What::RestoreLog => self.operators.restore_log(&mut chance),
+            What::Intrude => self.operators.intrude(&mut chance),
+            What::ChangeSettings => self.operators.change_settings(&mut chance),
+            What::NoWatchdog => self.operators.leave_unwatched(&mut chance),
             What::Crash if self.scene.faults.are_let(Fault::Crash) => process.kill(None),
             _ => {}
         }
@@ -134,6 +145,10 @@ impl World {
             process.cut_off();
             self.lives.spawn(process.clone().live());
         }
+        // Only the receiver is away once more, while nothing else goes wrong.
+        let from = self.scene.now() + RECEIVER_GOES_AFTER;
+        let minutes = self.scene.chance("quiet", 0).i64(RECEIVER_AWAY_MINUTES);
+        self.receiver.go_away(from, from + TimeDelta::minutes(minutes));
         tokio::time::sleep(QUIET).await;
     }
 
@@ -143,30 +158,34 @@ impl World {
         let waiting = self.people.waiting();
         self.lives.shutdown().await;
         self.processes.iter().for_each(|process| process.end());
-        let commits = self.scene.log.commits_after(Position::START);
+        let stored = self.scene.log.stored_after(Position::START);
         let evidence = Evidence {
-            commits: &commits,
+            stored: &stored,
             stored_at: &self.scene.stored_at(),
+            lost: &self.scene.lost(),
+            intruded: &self.scene.intruded(),
             acknowledged: &self.people.acknowledged(),
             arrived: &self.receiver.arrived(),
+            receiver_away: self.receiver.last_away(),
             deliveries: &self.scene.deliveries.records(),
             processes: &self.processes,
             quiet_since: self.quiet_since,
             judged_at,
         };
         let mut verdict = judge::judge(&evidence);
+        verdict.violations.extend(self.scene.violations());
         if waiting > 0 {
             verdict.violations.push(format!("{waiting} people wait for an answer for ever"));
         }
-        let digest = commits.iter().fold([0; 32], |digest: cuiban_event_schema::CommitHash, commit| {
-            cuiban_event_schema::hash(&[&digest[..], &commit.payload].concat())
+        let digest = stored.iter().fold([0; 32], |digest: cuiban_event_schema::CommitHash, stored| {
+            cuiban_event_schema::hash(&[&digest[..], &stored.sha256()].concat())
         });
         SeedReport {
             seed: self.scene.seed,
             virtual_minutes: self.scene.passed().as_secs() / 60,
             commands: self.people.sent(),
             faults: self.scene.faults.struck(),
-            commits: commits.len(),
+            commits: stored.len(),
             notices: verdict.notices,
             alerts: self.receiver.arrived().len(),
             digest: digest.iter().map(|byte| format!("{byte:02x}")).collect(),

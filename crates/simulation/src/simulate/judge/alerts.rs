@@ -7,6 +7,7 @@ use cuiban_domain::Instant;
 use uuid::Uuid;
 
 use super::Evidence;
+use crate::simulate::receiver::Arrived;
 
 /// An alert as the log gives it.
 #[derive(Clone, Copy, Debug)]
@@ -21,7 +22,13 @@ const UNDER_WAY_MAX: chrono::TimeDelta = chrono::TimeDelta::minutes(2);
 /// After how long an alert may be given up.
 const GIVEN_UP_AFTER: chrono::TimeDelta = chrono::TimeDelta::hours(72);
 
-pub(super) fn compare(evidence: &Evidence<'_>, alerts: &[Alert]) -> Vec<String> {
+/// How long after its return a receiver has everything that it has missed.
+const MADE_UP_FOR_WITHIN: chrono::TimeDelta = chrono::TimeDelta::minutes(1);
+/// How long an alert is on its way when nothing holds it up.
+const PUSHED_WITHIN: chrono::TimeDelta = chrono::TimeDelta::seconds(5);
+
+/// `lost` are alerts of which the log knows nothing any more, as it was restored.
+pub(super) fn compare(evidence: &Evidence<'_>, alerts: &[Alert], lost: &BTreeSet<Uuid>) -> Vec<String> {
     let known: BTreeSet<Uuid> = alerts.iter().map(|alert| alert.id).collect();
     let mut violations = Vec::new();
     if known.len() != alerts.len() {
@@ -35,7 +42,9 @@ pub(super) fn compare(evidence: &Evidence<'_>, alerts: &[Alert]) -> Vec<String> 
         *times.entry(message.id).or_default() += 1;
         arrived.extend(message.alerts.iter().copied());
     }
-    for ghost in arrived.difference(&known) {
+    violations.extend(twice(evidence.arrived));
+    violations.extend(missed(evidence, alerts));
+    for ghost in arrived.difference(&known).filter(|ghost| !lost.contains(ghost)) {
         violations.push(format!("alert {ghost} arrived, and the log knows nothing of it"));
     }
     let deliveries: Vec<&Delivery> = evidence
@@ -53,16 +62,44 @@ pub(super) fn compare(evidence: &Evidence<'_>, alerts: &[Alert]) -> Vec<String> 
             violations.push(format!("message {message} arrived {times} times in {attempts} attempts"));
         }
     }
-    violations.extend(ends(evidence, alerts, &deliveries, &arrived));
+    violations.extend(ends(evidence, alerts, (&deliveries, &arrived), lost));
     violations
+}
+
+/// What came again without saying that it may have been there already.
+fn twice(arrived: &[Arrived]) -> Vec<String> {
+    let mut seen = BTreeSet::new();
+    let mut violations = Vec::new();
+    for message in arrived {
+        for alert in &message.alerts {
+            if !seen.insert((*alert, message.id.withdrawn)) && !message.maybe_twice {
+                let (id, at) = (message.id, message.at);
+                violations.push(format!("alert {alert} came again with {id} at {at}, and did not say so"));
+            }
+        }
+    }
+    violations
+}
+
+/// What a receiver that was away had not got soon after its return, while nothing else went wrong.
+fn missed(evidence: &Evidence<'_>, alerts: &[Alert]) -> Vec<String> {
+    let Some((from, until)) = evidence.receiver_away else { return Vec::new() };
+    let of_then = alerts.iter().filter(|alert| !alert.superseded && (from..until).contains(&alert.stored_at));
+    let late = of_then.filter_map(|alert| {
+        let first = evidence.arrived.iter().find(|message| message.alerts.contains(&alert.id));
+        let at = first.map(|message| message.at);
+        let in_time = at.is_some_and(|at| at <= until + MADE_UP_FOR_WITHIN + PUSHED_WITHIN);
+        (!in_time).then(|| format!("alert {}, missed until {until}, was made up for at {at:?}", alert.id))
+    });
+    late.collect()
 }
 
 /// How each alert ended by the record.
 fn ends(
     evidence: &Evidence<'_>,
     alerts: &[Alert],
-    deliveries: &[&Delivery],
-    arrived: &BTreeSet<Uuid>,
+    (deliveries, arrived): (&[&Delivery], &BTreeSet<Uuid>),
+    lost: &BTreeSet<Uuid>,
 ) -> Vec<String> {
     let mut by_alert: BTreeMap<Uuid, &Delivery> = BTreeMap::new();
     for delivery in deliveries.iter().filter(|delivery| !delivery.message.withdrawn) {
@@ -81,7 +118,7 @@ fn ends(
             Some(DeliveryState::GivenUp { .. }) if *stored_at + GIVEN_UP_AFTER > evidence.judged_at => {
                 Some(format!("alert {id}, stored at {stored_at}, was given up too soon"))
             }
-            Some(DeliveryState::Withdrawn { .. }) if !superseded => {
+            Some(DeliveryState::Withdrawn { .. }) if !superseded && !lost.contains(id) => {
                 Some(format!("alert {id} was withdrawn, and nothing superseded it"))
             }
             Some(

@@ -39,6 +39,8 @@ struct Clock {
     running_since: Instant,
     consumed: Duration,
     standing: Standing,
+    /// When that was recorded.
+    told_at: Instant,
     /// How many of its breaches turned out to be none (R61).
     episode: u32,
     /// How many notices it has had in this episode: the next one's repetition.
@@ -99,6 +101,7 @@ impl TicketClocks {
                     running_since: *started_at,
                     consumed: Duration::ZERO,
                     standing: Standing::Running(*due_at),
+                    told_at: happened.recorded_at,
                     // A cycle that was cancelled and began again goes on counting.
                     episode: self.clocks.get(&(*clock, *cycle)).map_or(0, |before| before.episode),
                     urged: self.clocks.get(&(*clock, *cycle)).map_or(0, |before| before.urged),
@@ -111,7 +114,7 @@ impl TicketClocks {
                 let fault = self.change((*clock, *cycle), "runs on", |clock| {
                     clock.running_since = *resumed_at;
                     let was_paused = clock.standing == Standing::Paused;
-                    clock.standing = Standing::Running(*due_at);
+                    (clock.standing, clock.told_at) = (Standing::Running(*due_at), happened.recorded_at);
                     was_paused
                 });
                 [fault, self.check_due((*clock, *cycle), basis, branches)].concat()
@@ -122,6 +125,7 @@ impl TicketClocks {
                     let expected = from.map_or(Standing::Paused, Standing::Running);
                     let is_as_expected = clock.standing == expected;
                     clock.standing = to.map_or(Standing::Paused, Standing::Running);
+                    clock.told_at = happened.recorded_at;
                     is_as_expected
                 });
                 let policy = self.check_limit((*clock, *cycle), &basis.policy_version, branches);
@@ -314,6 +318,14 @@ impl TicketClocks {
             _ => None,
         });
         unurged.chain(runs_on).collect()
+    }
+
+    /// How many clocks were known before an instant to have been due before it.
+    pub(super) fn due_before(&self, at: Instant) -> usize {
+        let is_due = |clock: &&Clock| {
+            clock.told_at < at && matches!(clock.standing, Standing::Running(due_at) if due_at < at)
+        };
+        self.clocks.values().filter(is_due).count()
     }
 
     /// What holds when all is quiet: nothing is overdue, and all that is open obeys the rules as they are now.

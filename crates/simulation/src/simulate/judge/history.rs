@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::TimeDelta;
-use cuiban_domain::ids::{BranchId, TicketId};
+use cuiban_domain::ids::{BranchId, CommandId, TicketId};
 use cuiban_domain::organisation::BranchEvent;
 use cuiban_domain::sla::Notice;
 use cuiban_domain::ticket::{Ticket, TicketEvent};
 use cuiban_domain::{Aggregate, Class, Event, Instant};
+use cuiban_event_log::{RecordedCommit, Stored};
 use cuiban_event_schema::{Chain, Commit};
 use uuid::Uuid;
 
@@ -15,6 +16,10 @@ use super::Evidence;
 use super::alerts::Alert;
 use super::clocks::TicketClocks;
 use super::rules::BranchRules;
+use crate::simulate::operators::step;
+
+/// The kinds of streams into which something is put that nobody can read.
+const KINDS: [&str; 4] = ["ticket", "branch", "numbering", "schedule"];
 
 /// How early a notice may really be, and how far ahead of the log's time anything may be recorded: what a clock may run
 /// ahead before anybody minds.
@@ -37,14 +42,82 @@ pub(super) struct History {
     branches: BTreeMap<BranchId, BranchRules>,
     tickets: BTreeMap<String, TicketClocks>,
     issued: BTreeSet<(String, Notice)>,
+    unreadable: Unreadable,
+}
+
+/// What cannot be read and was not stepped over yet, by stream.
+#[derive(Debug, Default)]
+struct Unreadable(BTreeMap<String, Vec<(u64, [u8; 32])>>);
+
+impl Unreadable {
+    fn find(&mut self, stream: &str, stored: &Stored) {
+        self.0.entry(stream.to_owned()).or_default().push((stored.position().raw(), stored.sha256()));
+    }
+
+    /// Whether a commit may follow in a stream: it steps over what stands there.
+    fn may_follow(&mut self, stream: &str, commit: &Commit) -> bool {
+        let Some(unreadable) = self.0.get_mut(stream) else { return true };
+        let before = unreadable.len();
+        for step in commit.events.iter().filter_map(step) {
+            unreadable.retain(|one| *one != step);
+        }
+        before == 0 || unreadable.len() < before
+    }
+
+    fn left(&self) -> impl Iterator<Item = String> + '_ {
+        self.0.iter().flat_map(|(stream, left)| {
+            left.iter().map(move |(position, _)| format!("{stream}: {position} was never stepped over"))
+        })
+    }
+}
+
+/// The alerts of commits that the log does not have any more, and those of notices superseded in them.
+pub(super) fn alerts_of(lost: &[RecordedCommit]) -> BTreeSet<Uuid> {
+    let mut history = History::default();
+    let mut superseded = BTreeSet::new();
+    for commit in lost.iter().filter_map(|lost| cuiban_event_schema::decode(&lost.payload).ok()) {
+        let Ok(ticket) = commit.envelope.stream_id.parse::<TicketId>() else { continue };
+        for event in ticket_events(&commit) {
+            let recorded_at = commit.envelope.happened.recorded_at;
+            history.take_alert(&commit, &event, recorded_at, recorded_at);
+            if let TicketEvent::ExpediteNoticeSuperseded { notice } = event {
+                superseded.insert(notice.id(ticket).0);
+            }
+        }
+    }
+    history.alerts.iter().map(|alert| alert.id).chain(superseded).collect()
+}
+
+/// The tickets of a log, with nothing judged.
+pub(super) fn tickets_of(stored: &[Stored]) -> Vec<TicketClocks> {
+    let mut history = History::default();
+    for stored in stored {
+        let Stored::Commit(stored) = stored else { continue };
+        let Ok(commit) = cuiban_event_schema::decode(&stored.payload) else { continue };
+        let recorded_at = commit.envelope.happened.recorded_at;
+        history.take(&commit, recorded_at, recorded_at);
+    }
+    history.tickets.into_values().collect()
 }
 
 pub(super) fn read(evidence: &Evidence<'_>) -> History {
     let mut history = History::default();
     let (mut chain, mut recorded) = (Chain::default(), BTreeMap::new());
-    for (stored, stored_at) in evidence.commits.iter().zip(evidence.stored_at) {
+    for (stored, stored_at) in evidence.stored.iter().zip(evidence.stored_at) {
+        let is_intruded = evidence.intruded.contains(&stored.sha256());
+        let stored = match stored {
+            Stored::Commit(commit) if !is_intruded => commit,
+            intruded => {
+                if let Some((kind, id)) = stream_of(intruded) {
+                    chain.pass(&kind, &id, intruded.sha256());
+                    history.unreadable.find(&format!("{kind}/{id}"), intruded);
+                }
+                continue;
+            }
+        };
         let stream = &stored.stream;
-        if let Err(fault) = chain.check(stream.kind.as_str(), stream.id.as_str(), &stored.payload) {
+        let (kind, id) = (stream.kind.as_str(), stream.id.as_str());
+        if let Err(fault) = chain.check(kind, id, &stored.payload) {
             history.violations.push(format!("{stream}: {fault}"));
         }
         let commit = match cuiban_event_schema::decode(&stored.payload) {
@@ -54,6 +127,10 @@ pub(super) fn read(evidence: &Evidence<'_>) -> History {
                 continue;
             }
         };
+        if !history.unreadable.may_follow(&format!("{kind}/{id}"), &commit) {
+            let position = stored.position;
+            history.violations.push(format!("{stream}: {position} follows what nobody can read"));
+        }
         let place = (commit.envelope.stream_id.clone(), commit.envelope.revision);
         if let Some(first) = recorded.insert(commit.envelope.commit_id, place.clone()) {
             let id = commit.envelope.commit_id;
@@ -65,7 +142,14 @@ pub(super) fn read(evidence: &Evidence<'_>) -> History {
         }
         history.take(&commit, *stored_at, evidence.quiet_since + MADE_UP_FOR_AFTER);
     }
-    for known in evidence.acknowledged {
+    history.violations.extend(history.unreadable.left());
+    let lost: BTreeSet<CommandId> = evidence
+        .lost
+        .iter()
+        .filter_map(|lost| cuiban_event_schema::decode(&lost.payload).ok())
+        .map(|commit| commit.envelope.commit_id)
+        .collect();
+    for known in evidence.acknowledged.iter().filter(|known| !lost.contains(&known.command)) {
         if recorded.get(&known.command) != Some(&(known.stream.clone(), known.revision)) {
             history.violations.push(format!("{known:?} was acknowledged, and the log has it not there"));
         }
@@ -76,6 +160,18 @@ pub(super) fn read(evidence: &Evidence<'_>) -> History {
     }
     history.notices = history.issued.len();
     history
+}
+
+/// The stream in which a message counts, if it counts in one.
+fn stream_of(stored: &Stored) -> Option<(String, String)> {
+    match stored {
+        Stored::Commit(commit) => Some((commit.stream.kind.to_string(), commit.stream.id.to_string())),
+        Stored::Foreign(foreign) => {
+            let mut words = foreign.address.split('.').map(ToOwned::to_owned);
+            let (kind, id) = (words.next()?, words.next()?);
+            KINDS.contains(&kind.as_str()).then_some((kind, id))
+        }
+    }
 }
 
 fn ticket_events(commit: &Commit) -> Vec<TicketEvent> {

@@ -1,9 +1,9 @@
 //! Every read model equals a fold from zero, byte for byte.
 
-use cuiban_event_log::RecordedCommit;
+use cuiban_event_log::Stored;
 use cuiban_projector::{
-    Incoming, MemoryDisk, Model, Notices, OpenClocks, OpenClocksByDue, Projection, RawRow, Store, StoreError,
-    StorePlace, Tickets, Timelines,
+    FedFrom, Incoming, MemoryDisk, Model, Notices, OpenClocks, OpenClocksByDue, Projection, RawRow, Store,
+    StoreError, StorePlace, Tickets, Timelines,
 };
 
 use super::Evidence;
@@ -17,12 +17,34 @@ struct Folded {
 }
 
 pub(super) fn compare(evidence: &Evidence<'_>) -> Vec<String> {
-    let incoming: Vec<_> = evidence.commits.iter().cloned().map(Incoming::decode).collect();
-    compared(evidence, &incoming)
+    compared(evidence, &Fed::of(evidence.stored, |_| true))
         .unwrap_or_else(|error| vec![format!("a read model cannot be read: {error}")])
 }
 
-fn compared(evidence: &Evidence<'_>, incoming: &[Incoming]) -> Result<Vec<String>, StoreError> {
+/// What a model is fed with.
+struct Fed {
+    commits: Vec<Incoming>,
+    from: FedFrom,
+}
+
+impl Fed {
+    /// The commits of these kinds of streams, and whatever is none of ours.
+    fn of(stored: &[Stored], is_wanted: impl Fn(&str) -> bool) -> Self {
+        let mut fed = Self { commits: Vec::new(), from: FedFrom::default() };
+        for stored in stored {
+            match stored.clone() {
+                Stored::Commit(commit) if is_wanted(commit.stream.kind.as_str()) => {
+                    fed.commits.push(Incoming::decode(commit));
+                }
+                Stored::Commit(_) => {}
+                Stored::Foreign(foreign) => fed.from.foreign.push(foreign),
+            }
+        }
+        fed
+    }
+}
+
+fn compared(evidence: &Evidence<'_>, fed: &Fed) -> Result<Vec<String>, StoreError> {
     let places = |role: Role| {
         let of_role = evidence.processes.iter().filter(move |process| process.role == role);
         of_role.map(|process| (process.name.clone(), process.place())).collect::<Vec<_>>()
@@ -31,33 +53,30 @@ fn compared(evidence: &Evidence<'_>, incoming: &[Incoming]) -> Result<Vec<String
     let offices = places(Role::Office);
     let watchdogs: Vec<_> = places(Role::Watchdog).into_iter().map(clocks).collect();
     Ok([
-        differing(&Tickets, &offices, incoming)?,
-        differing(&Timelines, &offices, incoming)?,
-        differing(&Notices, &offices, incoming)?,
-        differing(&OpenClocksByDue, &offices, incoming)?,
-        differing(&OpenClocks, &watchdogs, &watched(incoming))?,
+        differing(&Tickets, &offices, fed)?,
+        differing(&Timelines, &offices, fed)?,
+        differing(&Notices, &offices, fed)?,
+        differing(&OpenClocksByDue, &offices, fed)?,
+        differing(&OpenClocks, &watchdogs, &watched(evidence.stored))?,
     ]
     .concat())
 }
 
 /// What a watchdog follows: everything of tickets, company and branches.
-fn watched(incoming: &[Incoming]) -> Vec<Incoming> {
-    let kind = |recorded: &RecordedCommit| recorded.stream.kind.to_string();
-    let is_watched =
-        |one: &&Incoming| ["ticket", "company", "branch"].contains(&kind(&one.recorded).as_str());
-    incoming.iter().filter(is_watched).map(|one| Incoming::decode(one.recorded.clone())).collect()
+fn watched(stored: &[Stored]) -> Fed {
+    Fed::of(stored, |kind| ["ticket", "company", "branch"].contains(&kind))
 }
 
 fn differing<P: Projection + Clone>(
     projection: &P,
     places: &[(String, StorePlace)],
-    incoming: &[Incoming],
+    fed: &Fed,
 ) -> Result<Vec<String>, StoreError> {
     let fresh = StorePlace::Memory(MemoryDisk::default(), "fresh".to_owned());
-    let fresh = folded(projection.clone(), fresh, incoming)?;
+    let fresh = folded(projection.clone(), fresh, fed)?;
     let mut violations = Vec::new();
     for (process, place) in places {
-        let kept = folded(projection.clone(), place.clone(), &[])?;
+        let kept = folded(projection.clone(), place.clone(), &Fed::of(&[], |_| true))?;
         if kept.cursor != fresh.cursor {
             let (here, head) = (kept.cursor, fresh.cursor);
             violations.push(format!("{} of {process} stand at {here}, the log ends at {head}", P::NAME));
@@ -68,13 +87,9 @@ fn differing<P: Projection + Clone>(
     Ok(violations)
 }
 
-fn folded<P: Projection>(
-    projection: P,
-    place: StorePlace,
-    incoming: &[Incoming],
-) -> Result<Folded, StoreError> {
+fn folded<P: Projection>(projection: P, place: StorePlace, fed: &Fed) -> Result<Folded, StoreError> {
     let store = Store::open(place)?;
     let model = Model::open(&store, projection)?;
-    model.apply(incoming)?;
+    model.apply_from(&fed.commits, &fed.from)?;
     Ok(Folded { rows: model.dump()?, cursor: model.cursor()?.raw() })
 }

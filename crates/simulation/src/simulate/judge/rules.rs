@@ -57,7 +57,7 @@ impl BranchRules {
 
     /// The calendar of a version.
     pub(super) fn calendar(&self, version: &str) -> Option<&WorkingIntervals> {
-        self.calendars.get(version)
+        self.calendars.get(&unmarked(version))
     }
 
     /// Every calendar that the branch has had.
@@ -78,11 +78,16 @@ impl BranchRules {
                 && rule.urgency.is_none_or(|urgency| urgency == facts.urgency)
                 && rule.area.is_none_or(|area| area == facts.area)
         };
-        self.policies.get(version)?.iter().rfind(fits).map(|rule| rule.limit)
+        self.policies.get(&unmarked(version))?.iter().rfind(fits).map(|rule| rule.limit)
     }
 
     /// The limit that holds now.
     pub(super) fn limit_now(&self, clock: ClockKind, facts: Facts) -> Option<Limit> {
         self.limit(&self.policy_version, clock, facts)
     }
+}
+
+/// A version without the mark that a later commit of its stream cannot be read.
+fn unmarked(version: &str) -> String {
+    version.replace('!', "")
 }
