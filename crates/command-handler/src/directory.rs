@@ -1,16 +1,17 @@
 //! Company and branches, folded in memory and followed: what every decision looks things up in.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use cuiban_domain::ids::BranchId;
 use cuiban_domain::organisation::{Branch, Company, Organisation};
 use cuiban_domain::{Aggregate, Event};
 use cuiban_event_log::{
-    Batch, Cursor, EventLog, Filter, Following, LogError, Pattern, Position, RecordedCommit, StreamId, Token,
+    Batch, Cursor, EventLog, Filter, Following, LogError, Pattern, Position, RecordedCommit, Seen, StreamId,
+    Token,
 };
-use cuiban_event_schema::Commit;
+use cuiban_event_schema::{Commit, CommitHash};
 use cuiban_vitals::Pulse;
 use tokio::sync::Notify;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -22,6 +23,8 @@ use crate::unreadable::Pending;
 #[derive(Clone, Debug)]
 pub struct Directory {
     folded: Arc<Folded>,
+    /// The log that is followed.
+    log: Option<Arc<dyn EventLog>>,
     /// Ends the following with the last handle.
     _following: Option<Arc<DropGuard>>,
 }
@@ -31,6 +34,8 @@ struct Folded {
     known: RwLock<Known>,
     /// Wakes who waits for a position, in the order in which they came.
     moved: Notify,
+    /// Held while it is asked whether the log is the same: one asks, the others wait for the answer.
+    asking: tokio::sync::Mutex<()>,
 }
 
 /// The organisation, and the last commit that is folded into it.
@@ -40,6 +45,12 @@ struct Known {
     /// The streams in which folding stands at an unreadable commit: what they said before holds (R52).
     pending: Arc<BTreeMap<StreamId, Pending>>,
     applied: Position,
+    /// What was seen of the log, by which it is known again.
+    seen: Seen,
+    /// What this process was the last to append.
+    appended: Option<(Position, CommitHash)>,
+    /// Whether the log was away since it was last seen to be the same.
+    is_doubted: bool,
     log_generation: u64,
 }
 
@@ -49,8 +60,9 @@ const BATCH_COMMITS_MAX: usize = 512;
 impl Directory {
     /// An organisation without branches, which nothing follows; for tests and tools.
     pub fn empty() -> Self {
-        let folded = Folded { known: RwLock::default(), moved: Notify::new() };
-        Self { folded: Arc::new(folded), _following: None }
+        let folded =
+            Folded { known: RwLock::default(), moved: Notify::new(), asking: tokio::sync::Mutex::default() };
+        Self { folded: Arc::new(folded), log: None, _following: None }
     }
 
     /// Folds the company's and the branches' streams as they stand now, and no further.
@@ -59,12 +71,12 @@ impl Directory {
         let mut subscription = log.subscribe(followed(), Position::START).await?;
         while let Some(batch) = subscription.next_batch(BATCH_COMMITS_MAX).await {
             let batch = batch?;
-            folded.take(&batch);
+            folded.take(&batch, Seen::default());
             if batch.caught_up {
                 break;
             }
         }
-        Ok(Self { folded, _following: None })
+        Ok(Self { folded, log: None, _following: None })
     }
 
     /// Folds the company's and the branches' streams as they stand, and follows them from then on until the
@@ -76,12 +88,12 @@ impl Directory {
         look_every: Duration,
         pulse: Pulse,
     ) -> Result<Self, LogError> {
-        let source = Source { log, retry_delay, look_every, pulse };
+        let source = Source { log: log.clone(), retry_delay, look_every, pulse };
         let (folded, following) = source.fold_what_is_stored().await?;
         let stop = CancellationToken::new();
         let following = source.keep_following(following, folded.clone());
         tokio::spawn(stop.clone().run_until_cancelled_owned(following));
-        Ok(Self { folded, _following: Some(Arc::new(stop.drop_guard())) })
+        Ok(Self { folded, log: Some(log), _following: Some(Arc::new(stop.drop_guard())) })
     }
 
     /// The organisation as known now.
@@ -97,18 +109,46 @@ impl Directory {
 
     /// Counted up each time that the log turned out to be another one: what was kept of the former holds no more.
     pub fn log_generation(&self) -> u64 {
-        self.folded.known.read().unwrap_or_else(PoisonError::into_inner).log_generation
+        self.folded.read().log_generation
+    }
+
+    /// What was appended, by which the log is known again.
+    pub(crate) fn note_appended(&self, position: Position, sha256: CommitHash) {
+        self.folded.write().appended = Some((position, sha256));
+    }
+
+    /// The log was away: it may be another one when it is back.
+    pub(crate) fn doubt(&self) {
+        self.folded.set_doubted(true);
+    }
+
+    /// Returns when what is known of the log is known of the log that is there now. Asks nothing, unless the log was away:
+    /// a log that is restored is away meanwhile, and what a process kept of the former one (numbers that it has reserved,
+    /// streams that it has read) must not go into the other.
+    pub(crate) async fn make_sure(&self) -> Result<(), LogError> {
+        let Some(log) = self.log.as_ref().filter(|_| self.folded.read().is_doubted) else { return Ok(()) };
+        let _asking = self.folded.asking.lock().await;
+        if !self.folded.read().is_doubted {
+            return Ok(());
+        }
+        let seen = self.folded.known().seen();
+        match Following::check(log.clone(), seen).await {
+            Ok(()) => {
+                self.folded.set_doubted(false);
+                Ok(())
+            }
+            // The following finds out as well, and folds the other log.
+            Err(LogError::Replaced { .. }) => {
+                self.folded.wait_until(|known| !known.is_doubted).await;
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Returns when everything up to `position` is folded.
     pub async fn wait_for(&self, position: Position) {
-        loop {
-            let moved = self.folded.moved.notified();
-            if self.folded.known().applied >= position {
-                return;
-            }
-            moved.await;
-        }
+        self.folded.wait_until(|known| known.applied >= position).await;
     }
 }
 
@@ -133,16 +173,16 @@ struct Source {
 }
 
 impl Source {
-    async fn begin(&self, from: Cursor) -> Result<Following, LogError> {
-        Following::begin(self.log.clone(), followed(), from, self.look_every).await
+    async fn begin(&self, from: Cursor, seen: Seen) -> Result<Following, LogError> {
+        Following::begin_after(self.log.clone(), followed(), from, seen, self.look_every).await
     }
 
     async fn fold_what_is_stored(&self) -> Result<(Arc<Folded>, Following), LogError> {
         let folded = Directory::empty().folded;
-        let mut following = self.begin(Cursor::START).await?;
+        let mut following = self.begin(Cursor::START, Seen::default()).await?;
         while let Some(batch) = following.next_batch(BATCH_COMMITS_MAX).await {
             let batch = batch?;
-            folded.take(&batch);
+            folded.take(&batch, following.seen());
             if batch.caught_up {
                 break;
             }
@@ -157,8 +197,12 @@ impl Source {
             self.pulse.turn().await;
             self.pulse.follows(folded.known().applied.raw(), true);
             match self.pulse.idle(following.next_batch(BATCH_COMMITS_MAX)).await {
-                Some(Ok(batch)) => folded.take(&batch),
-                Some(Err(error)) => following = self.begin_again(error, following.cursor(), &folded).await,
+                Some(Ok(batch)) => folded.take(&batch, following.seen()),
+                Some(Err(error)) => {
+                    folded.doubt(following.seen());
+                    following = self.begin_again(error, following.cursor(), &folded).await;
+                    folded.set_doubted(false);
+                }
                 None => return,
             }
         }
@@ -174,7 +218,7 @@ impl Source {
                     following
                 })
             } else {
-                self.begin(cursor).await
+                self.begin(cursor, folded.known().seen()).await
             };
             match begun {
                 Ok(following) => return following,
@@ -193,25 +237,46 @@ impl Source {
 }
 
 impl Folded {
-    fn take(&self, batch: &Batch) {
+    fn take(&self, batch: &Batch, seen: Seen) {
         for foreign in &batch.foreign {
             tracing::warn!(%foreign, "the directory passes by a message that is none of ours");
         }
         self.apply(&batch.commits);
+        self.write().seen = seen;
+    }
+
+    fn doubt(&self, seen: Seen) {
+        let mut known = self.write();
+        (known.seen, known.is_doubted) = (seen, true);
+    }
+
+    fn set_doubted(&self, is_doubted: bool) {
+        self.write().is_doubted = is_doubted;
+        self.moved.notify_waiters();
+    }
+
+    async fn wait_until(&self, holds: impl Fn(&Known) -> bool) {
+        loop {
+            let moved = self.moved.notified();
+            if holds(&self.known()) {
+                return;
+            }
+            moved.await;
+        }
     }
 
     /// Everything is as another log has it.
     fn replace_with(&self, anew: &Self) {
         let anew = anew.known();
-        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        *known = Known { log_generation: known.log_generation + 1, ..anew };
+        let mut known = self.write();
+        *known = Known { appended: None, log_generation: known.log_generation + 1, ..anew };
         drop(known);
         self.moved.notify_waiters();
     }
 
     /// Folds what is new: commits that are told again would take the organisation back to what it was.
     fn apply(&self, commits: &[RecordedCommit]) {
-        let Known { organisation, pending, mut applied, log_generation } = self.known();
+        let Known { organisation, pending, mut applied, .. } = self.known();
         let mut next = Next { organisation: (*organisation).clone(), pending: (*pending).clone() };
         let before = applied;
         for recorded in commits {
@@ -222,14 +287,31 @@ impl Folded {
         }
         if applied > before {
             let (organisation, pending) = (Arc::new(next.organisation), Arc::new(next.pending));
-            let known = Known { organisation, pending, applied, log_generation };
-            *self.known.write().unwrap_or_else(PoisonError::into_inner) = known;
+            let mut known = self.write();
+            (known.organisation, known.pending, known.applied) = (organisation, pending, applied);
+            drop(known);
             self.moved.notify_waiters();
         }
     }
 
     fn known(&self) -> Known {
-        self.known.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.read().clone()
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Known> {
+        self.known.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Known> {
+        self.known.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Known {
+    /// What was seen of the log, by following it or by appending to it.
+    fn seen(&self) -> Seen {
+        let seen = self.seen.clone();
+        self.appended.iter().fold(seen, |seen, (position, sha256)| seen.and(*position, *sha256))
     }
 }
 

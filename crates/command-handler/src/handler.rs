@@ -333,6 +333,7 @@ impl<A: Aggregate> CommandHandler<A> {
                 self.note_delays(&commit);
                 let stored = RecordedCommit { position, stream: stream.clone(), version, route, payload };
                 let events = loaded.apply(commit, &stored.into());
+                loaded.last_hash.iter().for_each(|hash| self.directory.note_appended(position, *hash));
                 Ok(Ok(handled(loaded, Outcome::Recorded, position, loaded.revision, events)))
             }
             Err(AppendError::Conflict { .. }) => {
@@ -341,8 +342,14 @@ impl<A: Aggregate> CommandHandler<A> {
                 }
                 Ok(Err(Again::Reread(None)))
             }
-            Err(AppendError::Unknown { source, .. }) => Ok(Err(Again::Reread(Some(source)))),
-            Err(error) => Err(error.into()),
+            Err(AppendError::Unknown { source, .. }) => {
+                self.directory.doubt();
+                Ok(Err(Again::Reread(Some(source))))
+            }
+            Err(error) => {
+                self.directory.doubt();
+                Err(error.into())
+            }
         }
     }
 

@@ -318,7 +318,11 @@ impl Handlers {
         &self,
         handling: impl Future<Output = Result<T, HandleError>>,
     ) -> Result<T, HandleError> {
-        let handled = tokio::time::timeout(self.answer_max, Box::pin(handling)).await;
+        let handling = Box::pin(async {
+            self.directory.make_sure().await?;
+            handling.await
+        });
+        let handled = tokio::time::timeout(self.answer_max, handling).await;
         handled.unwrap_or_else(|late| Err(HandleError::Unknown(late.into())))
     }
 

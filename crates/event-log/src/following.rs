@@ -61,18 +61,27 @@ struct Looked {
     head: Option<Mark>,
 }
 
-/// What a log is compared with.
-#[derive(Clone, Debug)]
-struct Known {
+/// What somebody has seen of a log, by which it is known again.
+#[derive(Clone, Debug, Default)]
+pub struct Seen {
     identity: LogIdentity,
     reached: Position,
     marks: Vec<Mark>,
 }
 
-impl Known {
-    fn of(cursor: &Cursor) -> Self {
+impl From<&Cursor> for Seen {
+    fn from(cursor: &Cursor) -> Self {
         let mark = cursor.sha256.map(|sha256| Mark { position: cursor.position, sha256 });
         Self { identity: cursor.log, reached: cursor.position, marks: mark.into_iter().collect() }
+    }
+}
+
+impl Seen {
+    /// And what has this hash, at this position.
+    #[must_use]
+    pub fn and(mut self, position: Position, sha256: [u8; 32]) -> Self {
+        self.marks.push(Mark { position, sha256 });
+        self
     }
 }
 
@@ -88,7 +97,19 @@ impl Following {
         from: Cursor,
         look_every: Duration,
     ) -> Result<Self, LogError> {
-        let Looked { identity, head } = compare_twice(log.clone(), Known::of(&from)).await?;
+        let seen = Seen::from(&from);
+        Self::begin_after(log, filter, from, seen, look_every).await
+    }
+
+    /// As [`Following::begin`], by whoever has seen more of the log than what it follows.
+    pub async fn begin_after(
+        log: Arc<dyn EventLog>,
+        filter: Filter,
+        from: Cursor,
+        seen: Seen,
+        look_every: Duration,
+    ) -> Result<Self, LogError> {
+        let Looked { identity, head } = compare_twice(log.clone(), seen).await?;
         let sha256 = match from.sha256 {
             None => mark_at(log.as_ref(), from.position).await?.map(|mark| mark.sha256),
             known => known,
@@ -102,9 +123,14 @@ impl Following {
         Ok(Self { log, identity, cursor, marks, subscription, look, looking: None, ended: None })
     }
 
-    /// Whether this is the log on which the cursor stands, as [`Following::begin`] asks: [`LogError::Replaced`] if not.
-    pub async fn check(log: Arc<dyn EventLog>, cursor: &Cursor) -> Result<(), LogError> {
-        compare_twice(log, Known::of(cursor)).await.map(drop)
+    /// Whether this is the log of which that was seen, as [`Following::begin`] asks: [`LogError::Replaced`] if not.
+    pub async fn check(log: Arc<dyn EventLog>, seen: impl Into<Seen>) -> Result<(), LogError> {
+        compare_twice(log, seen.into()).await.map(drop)
+    }
+
+    /// What was seen of the log up to now, its end at the last look included.
+    pub fn seen(&self) -> Seen {
+        Seen { identity: self.identity, reached: self.cursor.position, marks: self.marks.clone() }
     }
 
     /// As [`Subscription::next_batch`]; [`LogError::Replaced`] once it shows that this is another log. After an error,
@@ -183,9 +209,7 @@ impl Following {
 
     /// Begins to compare what is known with the log.
     fn begin_look(&mut self) {
-        let marks = self.marks.clone();
-        let known = Known { identity: self.identity, reached: self.cursor.position, marks };
-        self.looking = Some(Box::pin(compare_twice(self.log.clone(), known)));
+        self.looking = Some(Box::pin(compare_twice(self.log.clone(), self.seen())));
     }
 
     /// What stands before the log's end needs no mark any more.
@@ -214,11 +238,11 @@ async fn looked(looking: &mut Option<Look>) -> Result<Looked, LogError> {
 }
 
 /// Says that the log is another only when it does so twice.
-async fn compare_twice(log: Arc<dyn EventLog>, known: Known) -> Result<Looked, LogError> {
-    match compare(log.as_ref(), &known).await {
+async fn compare_twice(log: Arc<dyn EventLog>, seen: Seen) -> Result<Looked, LogError> {
+    match compare(log.as_ref(), &seen).await {
         Err(LogError::Replaced { .. }) => {
             tokio::time::sleep(ASKED_AGAIN_AFTER).await;
-            compare(log.as_ref(), &known).await
+            compare(log.as_ref(), &seen).await
         }
         answer => answer,
     }
@@ -226,19 +250,19 @@ async fn compare_twice(log: Arc<dyn EventLog>, known: Known) -> Result<Looked, L
 
 /// Compares what is known with the log. Its end is read first: if the log is exchanged meanwhile, the comparison or the
 /// next one finds out.
-async fn compare(log: &dyn EventLog, known: &Known) -> Result<Looked, LogError> {
+async fn compare(log: &dyn EventLog, seen: &Seen) -> Result<Looked, LogError> {
     let replaced = |detail| Err(LogError::Replaced { detail });
     let end = log.head().await?;
     let head = mark_at(log, end).await?;
     let found = log.identity().await?;
-    if let Some(detail) = known.identity.exchanged_for(&found) {
+    if let Some(detail) = seen.identity.exchanged_for(&found) {
         return replaced(detail);
     }
-    let reached = known.marks.iter().fold(known.reached, |reached, mark| reached.max(mark.position));
+    let reached = seen.marks.iter().fold(seen.reached, |reached, mark| reached.max(mark.position));
     if end < reached {
         return replaced(format!("it ends at {end}, and was known up to {reached}"));
     }
-    for Mark { position, sha256 } in &known.marks {
+    for Mark { position, sha256 } in &seen.marks {
         let found = if *position == end { head } else { mark_at(log, *position).await? };
         match found {
             Some(found) if found.sha256 == *sha256 => {}
@@ -246,7 +270,7 @@ async fn compare(log: &dyn EventLog, known: &Known) -> Result<Looked, LogError> 
             None => return replaced(format!("nothing is stored at {position} any more")),
         }
     }
-    Ok(Looked { identity: known.identity.and(found), head })
+    Ok(Looked { identity: seen.identity.and(found), head })
 }
 
 async fn mark_at(log: &dyn EventLog, position: Position) -> Result<Option<Mark>, LogError> {

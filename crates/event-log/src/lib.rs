@@ -25,7 +25,7 @@ mod subscription;
 mod time;
 
 pub use address::{Filter, InvalidToken, Pattern, Route, StreamId, Token};
-pub use following::Following;
+pub use following::{Following, Seen};
 pub use identity::{Cursor, LogId, LogIdentity};
 pub use memory::{MemoryLog, TimeSource};
 pub use port::{

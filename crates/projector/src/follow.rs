@@ -181,7 +181,7 @@ impl Follower {
         // The one from which all go on is compared by the following itself.
         let others: BTreeMap<_, _> = cursors.iter().map(|cursor| (cursor.position, cursor)).collect();
         for cursor in others.values().filter(|cursor| cursor.position > least.position) {
-            Following::check(self.log.clone(), cursor).await.map_err(Interrupted::Log)?;
+            Following::check(self.log.clone(), *cursor).await.map_err(Interrupted::Log)?;
         }
         let look_every = Duration::from_millis(self.config.log_looked_at_every_ms);
         let following = Following::begin(self.log.clone(), self.filter.clone(), least, look_every);

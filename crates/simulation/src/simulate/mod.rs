@@ -32,6 +32,7 @@ mod teeth;
 mod world;
 
 use std::collections::BTreeSet;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -102,6 +103,23 @@ pub struct SeedReport {
     pub violations: Vec<String>,
 }
 
+impl SeedReport {
+    fn of_a_panic(seed: u64) -> Self {
+        Self {
+            seed,
+            virtual_minutes: 0,
+            commands: 0,
+            faults: vec![0; Fault::all().count()],
+            commits: 0,
+            notices: 0,
+            alerts: 0,
+            digest: String::new(),
+            trace: Vec::new(),
+            violations: vec!["it panicked".to_owned()],
+        }
+    }
+}
+
 /// Lives through one seed's days, on this thread alone.
 pub fn simulate(options: &Options) -> Result<SeedReport, SimulationError> {
     simulate_with(options, Arc::new(Sound))
@@ -109,10 +127,14 @@ pub fn simulate(options: &Options) -> Result<SeedReport, SimulationError> {
 
 fn simulate_with(options: &Options, seams: Arc<dyn Seams>) -> Result<SeedReport, SimulationError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build()?;
-    runtime.block_on(async {
-        let mut world = world::World::open(options, seams).await?;
-        world.live(options).await?;
-        world.settle().await;
-        Ok(world.report().await)
-    })
+    let lived = AssertUnwindSafe(|| {
+        runtime.block_on(async {
+            let mut world = world::World::open(options, seams).await?;
+            world.live(options).await?;
+            world.settle().await;
+            Ok(world.report().await)
+        })
+    });
+    // What panics has said why; here it becomes a seed that can be lived through again.
+    std::panic::catch_unwind(lived).unwrap_or_else(|_| Ok(SeedReport::of_a_panic(options.seed)))
 }

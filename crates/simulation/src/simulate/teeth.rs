@@ -1,7 +1,7 @@
 //! The judge has teeth: bugs that are planted are found, each within 200 seeds.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use bytes::Bytes;
 use cuiban_domain::ids::{BranchId, CommandId, TicketId};
@@ -9,7 +9,7 @@ use cuiban_domain::ticket::TicketEvent as E;
 use cuiban_domain::{Event, Instant};
 use cuiban_event_log::{Append, RecordedCommit};
 use cuiban_event_schema::{Commit, Envelope};
-use cuiban_notifier::Message;
+use cuiban_notifier::{DeliveryConfig, Message};
 use cuiban_projector::WriteFault;
 use uuid::Uuid;
 
@@ -248,6 +248,79 @@ plant!(LimitOfAnother {
 #[test]
 fn a_due_instant_that_is_off_by_a_microsecond_is_found() {
     finds(|| Arc::new(LimitOfAnother), "computed again");
+}
+
+plant!(RestoreUnseen {
+    fn shows_that_it_was_restored(&self) -> bool {
+        false
+    }
+});
+
+#[test]
+fn a_restored_log_that_nobody_notices_is_found() {
+    finds(|| Arc::new(RestoreUnseen), "are not what a fold from zero gives");
+}
+
+/// Hears nothing of anybody any more once it has heard what it cannot read.
+#[derive(Debug, Default)]
+struct WaitsForTheUnreadable(AtomicBool);
+impl Seams for WaitsForTheUnreadable {
+    fn hear(&self, recorded: RecordedCommit) -> Option<RecordedCommit> {
+        if cuiban_event_schema::decode(&recorded.payload).is_err() {
+            self.0.store(true, Ordering::Relaxed);
+        }
+        (!self.0.load(Ordering::Relaxed)).then_some(recorded)
+    }
+}
+
+#[test]
+fn who_waits_for_what_cannot_be_read_is_found() {
+    finds(|| Arc::<WaitsForTheUnreadable>::default(), "was never urged");
+}
+
+plant!(AcknowledgesWhatever {
+    fn refuses_under_other_settings(&self) -> bool {
+        false
+    }
+});
+
+#[test]
+fn an_acknowledgement_under_other_settings_is_found() {
+    finds(|| Arc::new(AcknowledgesWhatever), "acknowledged");
+}
+
+plant!(SaysSomebodyWatches {
+    fn unurged_said(&self, _: usize) -> usize {
+        0
+    }
+});
+
+#[test]
+fn an_office_that_believes_somebody_watches_is_found() {
+    finds(|| Arc::new(SaysSomebodyWatches), "says that nobody urges 0");
+}
+
+plant!(RecordsOverEachOther {
+    fn checks_record_version(&self) -> bool {
+        false
+    }
+});
+
+#[test]
+fn two_notifiers_that_record_over_each_other_are_found() {
+    finds(|| Arc::new(RecordsOverEachOther), "and did not say so");
+}
+
+plant!(GivesUpSoon {
+    fn delivery(&self) -> DeliveryConfig {
+        DeliveryConfig { give_up_after_hours: 1, ..DeliveryConfig::default() }
+    }
+});
+
+#[test]
+fn an_alert_that_is_given_up_while_its_receiver_is_away_is_found() {
+    finds(|| Arc::new(GivesUpSoon), "was given up too soon");
+    finds(|| Arc::new(GivesUpSoon), "was made up for at None");
 }
 
 #[test]

@@ -129,3 +129,46 @@ fn ends(
     };
     alerts.iter().filter(late).filter_map(end).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use cuiban_deliveries::MessageId;
+
+    use super::*;
+
+    fn evidence(arrived: &[Arrived]) -> Evidence<'_> {
+        static NONE: BTreeSet<[u8; 32]> = BTreeSet::new();
+        Evidence {
+            stored: &[],
+            stored_at: &[],
+            lost: &[],
+            intruded: &NONE,
+            acknowledged: &[],
+            arrived,
+            receiver_away: None,
+            deliveries: &[],
+            processes: &[],
+            quiet_since: Instant::UNIX_EPOCH,
+            judged_at: Instant::UNIX_EPOCH,
+        }
+    }
+
+    fn arrived(alert: u128, maybe_twice: bool) -> Arrived {
+        let alert = Uuid::from_u128(alert);
+        Arrived { id: MessageId::of(alert), alerts: vec![alert], maybe_twice, at: Instant::UNIX_EPOCH }
+    }
+
+    #[test]
+    fn an_alert_that_the_log_does_not_hold_is_a_ghost_unless_it_was_lost_with_the_log() {
+        let messages = [arrived(1, false)];
+        let ghosts = compare(&evidence(&messages), &[], &BTreeSet::new());
+        assert!(matches!(&ghosts[..], [one] if one.contains("the log knows nothing of it")), "{ghosts:?}");
+        assert!(compare(&evidence(&messages), &[], &BTreeSet::from([Uuid::from_u128(1)])).is_empty());
+    }
+
+    #[test]
+    fn what_comes_again_has_to_say_so() {
+        assert!(twice(&[arrived(1, false), arrived(2, false), arrived(1, true)]).is_empty());
+        assert_eq!(twice(&[arrived(1, false), arrived(1, false)]).len(), 1);
+    }
+}
