@@ -34,6 +34,8 @@ struct Folded {
     known: RwLock<Known>,
     /// Wakes who waits for a position, in the order in which they came.
     moved: Notify,
+    /// Tells whoever follows that the log is another one.
+    exchanged: Notify,
     /// Held while it is asked whether the log is the same: one asks, the others wait for the answer.
     asking: tokio::sync::Mutex<()>,
 }
@@ -60,8 +62,12 @@ const BATCH_COMMITS_MAX: usize = 512;
 impl Directory {
     /// An organisation without branches, which nothing follows; for tests and tools.
     pub fn empty() -> Self {
-        let folded =
-            Folded { known: RwLock::default(), moved: Notify::new(), asking: tokio::sync::Mutex::default() };
+        let folded = Folded {
+            known: RwLock::default(),
+            moved: Notify::new(),
+            exchanged: Notify::new(),
+            asking: tokio::sync::Mutex::default(),
+        };
         Self { folded: Arc::new(folded), log: None, _following: None }
     }
 
@@ -137,8 +143,8 @@ impl Directory {
                 self.folded.set_doubted(false);
                 Ok(())
             }
-            // The following finds out as well, and folds the other log.
             Err(LogError::Replaced { .. }) => {
+                self.folded.exchanged.notify_one();
                 self.folded.wait_until(|known| !known.is_doubted).await;
                 Ok(())
             }
@@ -196,7 +202,17 @@ impl Source {
         loop {
             self.pulse.turn().await;
             self.pulse.follows(folded.known().applied.raw(), true);
-            match self.pulse.idle(following.next_batch(BATCH_COMMITS_MAX)).await {
+            let heard = async {
+                tokio::select! {
+                    biased;
+                    () = folded.exchanged.notified() => {
+                        let detail = "it lacks what was stored in it from here".to_owned();
+                        Some(Err(LogError::Replaced { detail }))
+                    }
+                    batch = following.next_batch(BATCH_COMMITS_MAX) => batch,
+                }
+            };
+            match self.pulse.idle(heard).await {
                 Some(Ok(batch)) => folded.take(&batch, following.seen()),
                 Some(Err(error)) => {
                     folded.doubt(following.seen());

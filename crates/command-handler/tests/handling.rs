@@ -716,6 +716,26 @@ async fn what_was_kept_of_a_log_that_was_exchanged_holds_no_more() {
 }
 
 #[tokio::test]
+async fn numbers_reserved_in_a_log_that_was_restored_since_are_not_handed_out() {
+    let office = Office::open().await;
+    let backup = office.log.log.head().await.unwrap();
+    office.call().await;
+    // The log is lost, is away meanwhile, and comes back as it was before the numbers were reserved: what the directory
+    // follows of it, the branches, is as it was.
+    office.log.log.cut_after(backup);
+    office.fail_with([Fault::Away]);
+    let number = async |handlers: &Handlers| {
+        let ticket = TicketId(office.meta().command_id.0);
+        let handled = handlers.register(ticket, request(), &office.meta()).await?;
+        Ok::<_, HandleError>(handled.state.number().unwrap().to_string())
+    };
+    number(&office.handlers).await.unwrap_err();
+    let others = number(&office.others).await.unwrap();
+    let ours = number(&office.handlers).await.unwrap();
+    assert!(others.ends_with("-00001") && ours.ends_with("-00051"), "{others}, {ours}");
+}
+
+#[tokio::test]
 async fn a_cached_stream_is_read_anew_when_what_follows_does_not_follow_on_it() {
     let office = Office::open().await;
     let ticket = office.call().await;

@@ -28,7 +28,7 @@ const RESTORING_MINUTES: std::ops::Range<u64> = 1..4;
 /// How long it takes before somebody looks at what cannot be read, in minutes.
 const LOOKED_AT_AFTER_MINUTES: std::ops::Range<i64> = 1..360;
 /// How often the operators look.
-const LOOK_EVERY: Duration = Duration::from_secs(600);
+const LOOK_EVERY: Duration = Duration::from_secs(1_800);
 /// For how long other settings hold before somebody puts them back, in minutes.
 const SETTINGS_CHANGED_MINUTES: std::ops::Range<i64> = 1..30;
 /// For how long there is no watchdog, in minutes, and how long before its end the offices are asked about it.

@@ -27,6 +27,8 @@ const SYNC_EVERY: u32 = 20;
 /// How often a process looks whether the log is still the same one. In earnest every three seconds: over virtual days that
 /// would be most of what a seed does. Here it looks when its subscriptions break off, which they do when a log is restored.
 const LOG_LOOKED_AT_EVERY_MS: u64 = 3_600_000;
+/// How many streams an office keeps: fewer than a seed has.
+const CACHED_STREAMS_MAX: usize = 8;
 /// The pause before a process that could not start is started again.
 const START_AGAIN_AFTER: Duration = Duration::from_secs(2);
 
@@ -204,7 +206,12 @@ impl Process {
         let ids = Arc::new(SeededIds::new(scene.chance("ids", number).u64(..)));
         let clock_ahead_max_ms = scene.seams.clock_ahead_max_ms();
         let log_looked_at_every_ms = LOG_LOOKED_AT_EVERY_MS;
-        let config = Config { clock_ahead_max_ms, log_looked_at_every_ms, ..Config::default() };
+        let config = Config {
+            clock_ahead_max_ms,
+            log_looked_at_every_ms,
+            cached_streams_max: CACHED_STREAMS_MAX,
+            ..Config::default()
+        };
         let actor = Actor::new(self.name.clone())?;
         let handlers = Handlers::start(log.clone(), self.clock.clone(), ids, actor, config).await?;
         let handlers = Arc::new(handlers);

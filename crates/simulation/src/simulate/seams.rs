@@ -69,9 +69,10 @@ pub(crate) trait Seams: fmt::Debug + Send + Sync {
         true
     }
 
-    /// How alerts are pushed.
+    /// How alerts are pushed: asking whether a receiver is back takes most of what a seed does, so it is asked as rarely as
+    /// is allowed.
     fn delivery(&self) -> DeliveryConfig {
-        DeliveryConfig::default()
+        DeliveryConfig { delay_max_ms: 60_000, ..DeliveryConfig::default() }
     }
 
     /// What becomes of a batch when the machine dies just after it.

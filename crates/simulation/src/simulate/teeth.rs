@@ -13,9 +13,10 @@ use cuiban_notifier::{DeliveryConfig, Message};
 use cuiban_projector::WriteFault;
 use uuid::Uuid;
 
+use super::script::ACTS;
 use super::seams::Seams;
 use super::shrink::shrink_with;
-use super::{Options, simulate_with};
+use super::{Fault, Options, simulate_with};
 
 const SEEDS_MAX: u64 = 200;
 
@@ -328,8 +329,9 @@ fn a_failing_seed_is_made_shorter() {
     let plant = || -> Arc<dyn Seams> { Arc::new(BelievesItsClock) };
     let seed = finds(plant, "was issued at");
     let (shorter, _) = shrink_with(&Options::of(seed), &plant).unwrap();
-    // A call, and a clock that is set, are enough.
-    assert!(shorter.acts.as_ref().is_some_and(|acts| acts.len() <= 4), "{shorter:?}");
+    // A call, some that go before it, and a clock that is set, are enough.
+    assert!(shorter.acts.as_ref().is_some_and(|acts| acts.len() <= ACTS / 4), "{shorter:?}");
+    assert!(shorter.without.len() >= Fault::all().count() / 2, "{shorter:?}");
     assert!(!simulate_with(&shorter, plant()).unwrap().violations.is_empty());
     assert!(shorter.command().starts_with(&format!("cuiban simulate --from {seed} --seeds 1 --without ")));
 }

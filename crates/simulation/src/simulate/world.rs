@@ -27,7 +27,7 @@ use super::{Options, SeedReport};
 const QUIET: Duration = Duration::from_secs(30 * 3_600);
 /// When the receiver goes away once more, and for how long: by then what faults have held up is made up for.
 const RECEIVER_GOES_AFTER: TimeDelta = TimeDelta::hours(2);
-const RECEIVER_AWAY_MINUTES: std::ops::Range<i64> = 60..240;
+const RECEIVER_AWAY_MINUTES: std::ops::Range<i64> = 60..90;
 /// The shortest and longest that a process is down across deadlines, in hours.
 const LONG_DOWN_H: std::ops::Range<u64> = 2..40;
 
