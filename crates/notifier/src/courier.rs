@@ -12,12 +12,13 @@ use cuiban_deliveries::{
 };
 use cuiban_domain::Instant;
 use cuiban_domain::people::Party;
+use cuiban_vitals::in_one_line;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use crate::alert::Alert;
 use crate::backlog::{Form, Parcel, Waiting};
-use crate::channel::{PushError, in_one_line};
+use crate::channel::PushError;
 use crate::config::{Config, DeliveryConfig, Outlet};
 use crate::leases::Leases;
 use crate::ledger::{Known, Standing};

@@ -19,7 +19,7 @@ use cuiban_deliveries::{
 use cuiban_domain::Instant;
 use cuiban_domain::ids::{BranchId, ChannelId};
 use cuiban_projector::{Progress, ReadError};
-use cuiban_vitals::{DeliveryResult, Reading, SILENT_MAX};
+use cuiban_vitals::{DeliveryResult, Reading, SILENT_MAX, in_one_line};
 use serde::Serialize;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -29,7 +29,6 @@ use tokio_util::sync::CancellationToken;
 use crate::alert::Severity;
 use crate::backlog::{Backlog, Form, Parcel, Rules, Waiting};
 use crate::breaker::{Allowed, Breaker, BreakerState};
-use crate::channel::in_one_line;
 use crate::courier::{Consignment, Courier, Errand, Returned};
 use crate::leases::{Held, ticks};
 use crate::ledger::{Change, Known, Ledger, Standing};

@@ -14,7 +14,7 @@ use std::time::Duration;
 use cuiban_event_log::{
     Batch, Cursor, EventLog, Filter, Following, LogError, LogIdentity, Position, RecordedCommit,
 };
-use cuiban_vitals::Pulse;
+use cuiban_vitals::{Pulse, in_one_line};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -131,11 +131,7 @@ impl Follower {
                     tracing::warn!("the store of the read models was replaced; they are built anew");
                 }
                 Err(error) => {
-                    tracing::warn!(
-                        error = crate::store::chain(&error),
-                        ?delay,
-                        "the read models stand still"
-                    );
+                    tracing::warn!(error = in_one_line(&error), ?delay, "the read models stand still");
                     if self.or_stop(tokio::time::sleep(delay)).await.is_err() {
                         return;
                     }
@@ -164,7 +160,7 @@ impl Follower {
         }
         match result {
             Err(Interrupted::Log(replaced @ LogError::Replaced { .. })) => {
-                let detail = crate::store::chain(&replaced);
+                let detail = in_one_line(&replaced);
                 self.store.failed(generation, &StoreError::Damaged { detail });
                 Ok(())
             }

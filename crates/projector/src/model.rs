@@ -8,6 +8,7 @@ use std::sync::{Arc, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use cuiban_event_log::{Cursor, Foreign, LogIdentity, Position, StreamId};
+use cuiban_vitals::in_one_line;
 use tokio::sync::watch;
 
 use crate::attached::{Attached, Meta, RawRow, Writer, write_footing};
@@ -272,7 +273,7 @@ impl<P: Projection> Model<P> {
         match answer {
             Ok(Some(answer)) => Ok(answer),
             Ok(None) => Err(ReadError::NotReady { model: P::NAME, cursor: self.position() }),
-            Err(error) => Err(ReadError::Unavailable { detail: crate::store::chain(&error) }),
+            Err(error) => Err(ReadError::Unavailable { detail: in_one_line(&error) }),
         }
     }
 
@@ -442,7 +443,7 @@ impl<'a> Batch<'a> {
         }
         let commit = match &incoming.commit {
             Ok(commit) => commit,
-            Err(error) => return self.park(incoming, crate::store::chain(error)),
+            Err(error) => return self.park(incoming, in_one_line(error)),
         };
         let mut view = View::new(self.tree, &mut self.overlay, &model.scope, &incoming.recorded.payload);
         let fold = || model.projection.project(commit, incoming.recorded.position, &mut view);
@@ -457,7 +458,7 @@ impl<'a> Batch<'a> {
             Err(Unfoldable::Store(error)) if !matches!(error, StoreError::Unwritable(_)) => Err(error),
             Err(unfoldable) => {
                 view.roll_back();
-                self.park(incoming, crate::store::chain(&unfoldable))
+                self.park(incoming, in_one_line(&unfoldable))
             }
         }
     }

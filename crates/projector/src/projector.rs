@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use cuiban_event_log::{EventLog, Filter, Position};
-use cuiban_vitals::Pulse;
+use cuiban_vitals::{Pulse, in_one_line};
 use tokio::sync::watch;
 
 use crate::runner::FollowTask;
@@ -77,10 +77,7 @@ impl Projector {
         task.stop().await;
         let closing = store.place().run(move || {
             if let Err(error) = store.flush() {
-                tracing::warn!(
-                    error = crate::store::chain(&error),
-                    "the store was not synced; it catches up"
-                );
+                tracing::warn!(error = in_one_line(&error), "the store was not synced; it catches up");
             }
             drop((models, store));
         });

@@ -28,7 +28,7 @@ mod vitals;
 pub use beat::{BEAT_VERSION, Beat, BeatError, Beats, LoopBeat, UnreadableBeat};
 pub use heartbeat::{BEAT_EVERY, keep_beating};
 pub use metrics::{DeliveryResult, Metrics, Reading};
-pub use problem::Problem;
+pub use problem::{Problem, in_one_line};
 pub use pulse::{Pulse, SILENT_MAX};
 pub use roll::{HEARD_MAX, Heard, LISTENING_MIN, Post, Roll, Unattended};
 pub use ticks::ticks;

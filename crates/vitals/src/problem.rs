@@ -38,3 +38,11 @@ impl Problem {
         Self { stops: false, from: Some(instance.into()), ..self }
     }
 }
+
+/// An error with its causes, in one line.
+pub fn in_one_line(error: &dyn std::error::Error) -> String {
+    /// How many errors of a chain are told.
+    const CAUSES_MAX: usize = 6;
+    let chain = std::iter::successors(Some(error), |error| error.source());
+    chain.take(CAUSES_MAX).map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}

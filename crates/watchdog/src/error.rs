@@ -16,15 +16,3 @@ pub enum WatchError {
     #[error("a task of the watchdog did not end well")]
     Task(#[from] tokio::task::JoinError),
 }
-
-/// An error with its causes, in one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
-}

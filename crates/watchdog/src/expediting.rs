@@ -12,6 +12,7 @@ use cuiban_domain::ticket::{
 };
 use cuiban_domain::{Aggregate, Event, Instant};
 use cuiban_event_schema::Commit;
+use cuiban_vitals::in_one_line;
 use futures::StreamExt;
 use futures::stream::FuturesOrdered;
 use uuid::Uuid;
@@ -82,7 +83,7 @@ impl Expediting {
             error = reason, %ticket, clocks,
             "the ticket cannot be read and is put aside with its clocks: nothing of it is urged until its stream or the build changes"
         );
-        self.aside.put(ticket, crate::error::chain(reason));
+        self.aside.put(ticket, in_one_line(reason));
     }
 
     /// How many tickets' due instants still have to be looked at again.
@@ -231,7 +232,7 @@ impl Expediting {
                     tracing::warn!(error = &error as &dyn std::error::Error, %ticket, "a ticket put aside waits for the log");
                     all_answered = false;
                 }
-                Err(error) => self.aside.put(ticket, crate::error::chain(&error)),
+                Err(error) => self.aside.put(ticket, in_one_line(&error)),
             }
         }
         all_answered

@@ -7,9 +7,9 @@ use cuiban_event_log::{Cursor, Foreign, LogError, LogIdentity};
 use cuiban_projector::{
     Applied, FedFrom, Incoming, MemoryDisk, Model, Projection, Store, StoreError, StorePlace,
 };
+use cuiban_vitals::in_one_line;
 use tokio::task::JoinHandle;
 
-use crate::error::chain;
 use crate::{Config, WatchError};
 
 /// A read model, the commits that it is to be fed next, and those that are being fed to it.
@@ -57,7 +57,7 @@ impl<P: Projection + Copy> Saving<P> {
             Err(WatchError::Store(error)) => {
                 say_lost(&place, &error);
                 let in_memory = StorePlace::Memory(MemoryDisk::default(), place.to_string());
-                Ok((Self::open(in_memory, projection, config).await?, Some(chain(&error).into())))
+                Ok((Self::open(in_memory, projection, config).await?, Some(in_one_line(&error).into())))
             }
             Err(error) => Err(error),
         }
@@ -149,7 +149,7 @@ impl<P: Projection + Copy> Expendable<P> {
             Ok(saving) => Ok(Self { saving: Some(saving), place, lost: None }),
             Err(WatchError::Store(error)) => {
                 say_lost(&place, &error);
-                Ok(Self { saving: None, place, lost: Some(chain(&error).into()) })
+                Ok(Self { saving: None, place, lost: Some(in_one_line(&error).into()) })
             }
             Err(error) => Err(error),
         }
@@ -170,7 +170,7 @@ impl<P: Projection> Expendable<P> {
     /// As [`Model::put_aside`].
     pub(crate) fn put_aside(&self, reason: &LogError) {
         if let Some(saving) = &self.saving {
-            saving.model().put_aside(&chain(reason));
+            saving.model().put_aside(&in_one_line(reason));
         }
     }
 
@@ -222,7 +222,7 @@ impl<P: Projection> Expendable<P> {
         match saving.finish().await {
             Err(WatchError::Store(error)) => {
                 say_lost(&self.place, &error);
-                (self.saving, self.lost) = (None, Some(chain(&error).into()));
+                (self.saving, self.lost) = (None, Some(in_one_line(&error).into()));
                 Ok(())
             }
             finished => finished,

@@ -13,7 +13,7 @@ use cuiban_event_log::{Batch, Cursor, EventLog, Filter, Following, LogError, Pat
 use cuiban_projector::{
     Incoming, Key, MemoryDisk, Model, OpenClock, OpenClocks, ParkedEntry, StoreError, StorePlace,
 };
-use cuiban_vitals::{Problem, Reading, SILENT_MAX};
+use cuiban_vitals::{Problem, Reading, SILENT_MAX, in_one_line};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -124,7 +124,7 @@ where
         if let Err(error) = run(parts.clone(), place.clone()).await {
             tracing::error!(error = &error as &dyn std::error::Error, %place, "the watchdog begins again");
             if let WatchError::Store(StoreError::Unavailable { .. } | StoreError::Unwritable(_)) = &error {
-                parts.tell_unkept(Some(crate::error::chain(&error).into()));
+                parts.tell_unkept(Some(in_one_line(&error).into()));
                 place = StorePlace::Memory(MemoryDisk::default(), place.to_string());
             }
             tokio::select! {

@@ -17,6 +17,7 @@ use cuiban_domain::ticket::{ReassignTicket, TicketCommand, TicketEvent};
 use cuiban_event_log::{Cursor, Foreign, LogError, LogIdentity, Position, StreamId};
 use cuiban_event_schema::Commit;
 use cuiban_projector::{FIRST_TABLE, Incoming, Key, Model, Projection, Row, StoreError, Unfoldable, View};
+use cuiban_vitals::in_one_line;
 use serde::{Deserialize, Serialize};
 
 use crate::WatchError;
@@ -184,7 +185,7 @@ impl Succession {
 
     /// As [`Model::put_aside`].
     pub(crate) fn put_aside(&self, reason: &LogError) {
-        self.saving.model().put_aside(&crate::error::chain(reason));
+        self.saving.model().put_aside(&in_one_line(reason));
     }
 
     /// As [`Saving::push_from`].

@@ -72,11 +72,3 @@ impl PushError {
         matches!(self, Self::Unanswered { .. })
     }
 }
-
-/// An error with its sources, in one line.
-pub(crate) fn in_one_line(error: &dyn std::error::Error) -> String {
-    /// How many errors of a chain are told.
-    const SOURCES_MAX: usize = 6;
-    let chain = std::iter::successors(Some(error), |error| error.source());
-    chain.take(SOURCES_MAX).map(ToString::to_string).collect::<Vec<_>>().join(": ")
-}

@@ -22,10 +22,11 @@ use async_nats::jetstream::stream::{self, DiscardPolicy, Republish, StorageType}
 use async_trait::async_trait;
 use bytes::Bytes;
 use cuiban_domain::ids::ChannelId;
+use cuiban_vitals::in_one_line;
 use serde::{Deserialize, Serialize};
 use tokio::sync::OnceCell;
 
-use crate::channel::{Channel, PushError, in_one_line};
+use crate::channel::{Channel, PushError};
 use crate::config::DeliveryConfig;
 use crate::message::Message;
 

@@ -23,6 +23,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use cuiban_domain::Instant;
 use cuiban_domain::ids::ChannelId;
+use cuiban_vitals::in_one_line;
 use hmac::{Hmac, Mac};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use reqwest::{Client, StatusCode, Url};
@@ -32,7 +33,7 @@ use std::sync::Arc;
 
 use cuiban_command_handler::Clock;
 
-use crate::channel::{Channel, PushError, in_one_line};
+use crate::channel::{Channel, PushError};
 use crate::config::DeliveryConfig;
 use crate::message::Message;
 

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use cuiban_domain::ids::BranchId;
 use cuiban_event_log::Position;
+use cuiban_vitals::in_one_line;
 use tokio::sync::watch;
 
 use crate::follow::Fed;
@@ -175,5 +176,5 @@ impl ReadModels {
 
 #[expect(clippy::needless_pass_by_value, reason = "the signature that map_err wants")]
 fn unavailable(error: StoreError) -> ReadError {
-    ReadError::Unavailable { detail: crate::store::chain(&error) }
+    ReadError::Unavailable { detail: in_one_line(&error) }
 }

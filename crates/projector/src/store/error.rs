@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::codec::CodecError;
+use cuiban_vitals::in_one_line;
 
 /// What went wrong with the store.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -51,7 +52,7 @@ impl StoreError {
     pub(crate) fn codec(error: CodecError) -> Self {
         match error {
             CodecError::Encode(_) => Self::Unwritable(Arc::new(error)),
-            _ => Self::damaged(chain(&error)),
+            _ => Self::damaged(in_one_line(&error)),
         }
     }
 
@@ -84,16 +85,4 @@ fn is_refusal(kind: io::ErrorKind) -> bool {
             | Kind::TimedOut
             | Kind::StaleNetworkFileHandle
     )
-}
-
-/// An error with its causes, in one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

@@ -24,7 +24,6 @@ pub(crate) use batch::WriteBatch;
 pub(crate) use bounded::{Heartbeat, bounded, panic_text};
 pub(crate) use digest::row_digest;
 pub use error::StoreError;
-pub(crate) use error::chain;
 pub use memory::{MemoryDisk, MemorySnapshot, WriteFault, WriteFaults};
 pub(crate) use opened::{Opened, Tree};
 pub use place::StorePlace;

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use cuiban_vitals::in_one_line;
 use tokio::sync::watch;
 
 use super::directory::Directory;
@@ -144,7 +145,7 @@ impl Store {
         let replaced =
             self.put_aside(&mut state, detail.clone()).and_then(|()| self.open_database(&mut state));
         if let Err(error) = replaced {
-            tracing::error!(error = super::chain(&error), "no store of read models can be opened");
+            tracing::error!(error = in_one_line(&error), "no store of read models can be opened");
         }
     }
 
