@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use chrono::TimeDelta;
+use chrono::{SubsecRound, TimeDelta};
 use cuiban_domain::Instant;
 use cuiban_event_log::{ClockStep, EventLog, LogError};
 
@@ -93,7 +93,7 @@ impl Answer {
 
     fn judge(&self, shown: Instant, at: Ticks, bound: TimeDelta) -> Instant {
         // Or a little before it, as the answer took its time.
-        let log_time = self.log_time + self.age(at);
+        let log_time = (self.log_time + self.age(at)).trunc_subsecs(6);
         if (log_time..=log_time + bound).contains(&shown) { shown } else { log_time }
     }
 }
@@ -322,6 +322,17 @@ mod tests {
             assert_eq!(guard.now().await.unwrap(), world.time());
             assert!(!guard.clock_suspect());
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_logs_time_is_told_to_the_microsecond() {
+        let world = World::new();
+        world.set_off_by(3_600);
+        let guard = world.guard();
+        guard.now().await.unwrap();
+        tokio::time::advance(Duration::from_nanos(1_234_567)).await;
+        assert_eq!(guard.now().await.unwrap(), world.time().trunc_subsecs(6));
+        assert_ne!(world.time(), world.time().trunc_subsecs(6));
     }
 
     #[tokio::test(start_paused = true)]
