@@ -1,7 +1,7 @@
 //! Company and branches, folded in memory and followed: what every decision looks things up in.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use cuiban_domain::ids::BranchId;
@@ -32,6 +32,8 @@ pub struct Directory {
 #[derive(Debug)]
 struct Folded {
     known: RwLock<Known>,
+    /// What this process was the last to append.
+    appended: Mutex<Option<(Position, CommitHash)>>,
     /// Wakes who waits for a position, in the order in which they came.
     moved: Notify,
     /// Tells whoever follows that the log is another one.
@@ -49,8 +51,6 @@ struct Known {
     applied: Position,
     /// What was seen of the log, by which it is known again.
     seen: Seen,
-    /// What this process was the last to append.
-    appended: Option<(Position, CommitHash)>,
     /// Whether the log was away since it was last seen to be the same.
     is_doubted: bool,
     log_generation: u64,
@@ -64,6 +64,7 @@ impl Directory {
     pub fn empty() -> Self {
         let folded = Folded {
             known: RwLock::default(),
+            appended: Mutex::default(),
             moved: Notify::new(),
             exchanged: Notify::new(),
             asking: tokio::sync::Mutex::default(),
@@ -104,7 +105,7 @@ impl Directory {
 
     /// The organisation as known now.
     pub fn organisation(&self) -> Arc<Organisation> {
-        self.folded.known().organisation
+        self.folded.read().organisation.clone()
     }
 
     /// The commits of company and branches that this build cannot read. Until they are stepped over, decisions use what
@@ -120,7 +121,7 @@ impl Directory {
 
     /// What was appended, by which the log is known again.
     pub(crate) fn note_appended(&self, position: Position, sha256: CommitHash) {
-        self.folded.write().appended = Some((position, sha256));
+        *self.folded.appended() = Some((position, sha256));
     }
 
     /// The log was away: it may be another one when it is back.
@@ -137,7 +138,7 @@ impl Directory {
         if !self.folded.read().is_doubted {
             return Ok(());
         }
-        let seen = self.folded.known().seen();
+        let seen = self.folded.seen();
         match Following::check(log.clone(), seen).await {
             Ok(()) => {
                 self.folded.set_doubted(false);
@@ -234,7 +235,7 @@ impl Source {
                     following
                 })
             } else {
-                self.begin(cursor, folded.known().seen()).await
+                self.begin(cursor, folded.seen()).await
             };
             match begun {
                 Ok(following) => return following,
@@ -274,7 +275,7 @@ impl Folded {
     async fn wait_until(&self, holds: impl Fn(&Known) -> bool) {
         loop {
             let moved = self.moved.notified();
-            if holds(&self.known()) {
+            if holds(&self.read()) {
                 return;
             }
             moved.await;
@@ -285,7 +286,8 @@ impl Folded {
     fn replace_with(&self, anew: &Self) {
         let anew = anew.known();
         let mut known = self.write();
-        *known = Known { appended: None, log_generation: known.log_generation + 1, ..anew };
+        *self.appended() = None;
+        *known = Known { log_generation: known.log_generation + 1, ..anew };
         drop(known);
         self.moved.notify_waiters();
     }
@@ -314,20 +316,22 @@ impl Folded {
         self.read().clone()
     }
 
+    /// What was seen of the log, by following it or by appending to it.
+    fn seen(&self) -> Seen {
+        let (seen, appended) = (self.read().seen.clone(), *self.appended());
+        appended.into_iter().fold(seen, |seen, (position, sha256)| seen.and(position, sha256))
+    }
+
+    fn appended(&self) -> MutexGuard<'_, Option<(Position, CommitHash)>> {
+        self.appended.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn read(&self) -> RwLockReadGuard<'_, Known> {
         self.known.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn write(&self) -> RwLockWriteGuard<'_, Known> {
         self.known.write().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Known {
-    /// What was seen of the log, by following it or by appending to it.
-    fn seen(&self) -> Seen {
-        let seen = self.seen.clone();
-        self.appended.iter().fold(seen, |seen, (position, sha256)| seen.and(*position, *sha256))
     }
 }
 
