@@ -6,13 +6,12 @@
 //! ```
 //!
 //! A newer build's commit, damage or garbage concerns its own stream and nobody else's. Commands to that stream are
-//! refused; an operator looks at the commit and records [`StepOverEvent`] behind it, or a build that reads it is started.
+//! refused; an operator looks at the commit and records [`StepOverEvent`](cuiban_domain::step_over::StepOverEvent) behind it, or a build that reads it is started.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use cuiban_domain::Event;
-use cuiban_domain::step_over::StepOverEvent;
 use cuiban_domain::text::Line;
 use cuiban_event_log::{Position, Stored, StreamId, Token};
 use cuiban_event_schema::{Commit, CommitHash, DecodeError};
@@ -45,7 +44,7 @@ impl UnreadableCommit {
 
     /// Whether this event passes over it.
     pub fn is_stepped_over_by(&self, event: &Event) -> bool {
-        step(event) == Some((self.position.raw(), self.sha256))
+        event.steps_over() == Some((self.position.raw(), self.sha256))
     }
 }
 
@@ -134,15 +133,5 @@ impl Pending {
 }
 
 fn stepped_over(waiting: &Waiting) -> impl Iterator<Item = (u64, CommitHash)> + '_ {
-    waiting.decoded.iter().flat_map(|commit| &commit.events).filter_map(step)
-}
-
-/// Which commit an event passes over.
-fn step(event: &Event) -> Option<(u64, CommitHash)> {
-    match event {
-        Event::SteppedOver(StepOverEvent::CommitSteppedOver { position, sha256, .. }) => {
-            Some((*position, *sha256))
-        }
-        _ => None,
-    }
+    waiting.decoded.iter().flat_map(|commit| &commit.events).filter_map(Event::steps_over)
 }

@@ -5,6 +5,7 @@
 //! is: class [`Aggregate::class`](crate::Aggregate::class) and branch [`Aggregate::branch`](crate::Aggregate::branch) of no
 //! events.
 
+use crate::Event;
 use crate::text::Line;
 
 /// What an operator decided about a commit that cannot be read.
@@ -14,4 +15,16 @@ pub enum StepOverEvent {
     /// 跳过无法读取的提交: the stream goes on as if the commit stored at `position`, whose bytes have this hash, had
     /// recorded nothing.
     CommitSteppedOver { position: u64, sha256: [u8; 32], reason: Line },
+}
+
+impl Event {
+    /// Position and SHA-256 of the commit that this event passes over, if it does that.
+    pub fn steps_over(&self) -> Option<(u64, [u8; 32])> {
+        match self {
+            Self::SteppedOver(StepOverEvent::CommitSteppedOver { position, sha256, .. }) => {
+                Some((*position, *sha256))
+            }
+            _ => None,
+        }
+    }
 }

@@ -2,8 +2,6 @@
 
 use std::collections::{HashMap, HashSet};
 
-use cuiban_domain::Event;
-use cuiban_domain::step_over::StepOverEvent;
 use prost::Message as _;
 
 use crate::proto::CommitRecord;
@@ -93,9 +91,7 @@ impl Chain {
             return;
         }
         for event in crate::decode(bytes).into_iter().flat_map(|commit| commit.events) {
-            if let Event::SteppedOver(StepOverEvent::CommitSteppedOver { sha256, .. }) = event {
-                self.stepped_over.insert(sha256);
-            }
+            self.stepped_over.extend(event.steps_over().map(|(_, sha256)| sha256));
         }
     }
 

@@ -1,7 +1,6 @@
 //! What a fold is: a pure function of a commit and the rows so far.
 
 use cuiban_domain::Event;
-use cuiban_domain::step_over::StepOverEvent;
 use cuiban_event_log::{Position, RecordedCommit};
 use cuiban_event_schema::{Commit, DecodeError};
 use serde::Serialize;
@@ -25,19 +24,14 @@ impl Incoming {
         Self { recorded, commit }
     }
 
-    /// Its position and the SHA-256 of its bytes: what a [`StepOverEvent`] names.
+    /// Its position and the SHA-256 of its bytes: what [`Event::steps_over`] names.
     pub fn identity(&self) -> (u64, [u8; 32]) {
         (self.recorded.position.raw(), cuiban_event_schema::hash(&self.recorded.payload))
     }
 
     /// The identities of the commits that it passes over.
     pub fn steps_over(&self) -> impl Iterator<Item = (u64, [u8; 32])> + '_ {
-        self.commit.iter().flat_map(|commit| &commit.events).filter_map(|event| match event {
-            Event::SteppedOver(StepOverEvent::CommitSteppedOver { position, sha256, .. }) => {
-                Some((*position, *sha256))
-            }
-            _ => None,
-        })
+        self.commit.iter().flat_map(|commit| &commit.events).filter_map(Event::steps_over)
     }
 }
 

@@ -8,7 +8,6 @@ use cuiban_domain::ids::{Actor, CommandId};
 use cuiban_domain::numbering::Numbering;
 use cuiban_domain::organisation::Branch;
 use cuiban_domain::schedule::Schedule;
-use cuiban_domain::step_over::StepOverEvent;
 use cuiban_domain::text::Line;
 use cuiban_domain::ticket::Ticket;
 use cuiban_domain::{Aggregate, Event, Instant};
@@ -213,20 +212,11 @@ fn first_unreadable(stored: &[Stored]) -> Option<(&Stored, u64)> {
             Stored::Foreign(_) => None,
         })
         .collect();
-    let steps: Vec<_> = decoded.iter().flatten().flat_map(|commit| &commit.events).filter_map(step).collect();
+    let steps: Vec<_> =
+        decoded.iter().flatten().flat_map(|commit| &commit.events).filter_map(Event::steps_over).collect();
     let is_open = |(stored, decoded): &(&Stored, &Option<_>)| {
         decoded.is_none() && !steps.contains(&(stored.position().raw(), stored.sha256()))
     };
     let (unreadable, _) = stored.iter().zip(&decoded).find(is_open)?;
     Some((unreadable, steps.len() as u64))
-}
-
-/// What an event steps over.
-pub(super) fn step(event: &Event) -> Option<(u64, [u8; 32])> {
-    match event {
-        Event::SteppedOver(StepOverEvent::CommitSteppedOver { position, sha256, .. }) => {
-            Some((*position, *sha256))
-        }
-        _ => None,
-    }
 }

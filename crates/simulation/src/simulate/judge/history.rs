@@ -16,7 +16,6 @@ use super::Evidence;
 use super::alerts::Alert;
 use super::clocks::TicketClocks;
 use super::rules::BranchRules;
-use crate::simulate::operators::step;
 
 /// The kinds of streams into which something is put that nobody can read.
 const KINDS: [&str; 4] = ["ticket", "branch", "numbering", "schedule"];
@@ -58,7 +57,7 @@ impl Unreadable {
     fn may_follow(&mut self, stream: &str, commit: &Commit) -> bool {
         let Some(unreadable) = self.0.get_mut(stream) else { return true };
         let before = unreadable.len();
-        for step in commit.events.iter().filter_map(step) {
+        for step in commit.events.iter().filter_map(Event::steps_over) {
             unreadable.retain(|one| *one != step);
         }
         before == 0 || unreadable.len() < before
