@@ -9,7 +9,7 @@ use async_nats::jetstream::consumer::pull::{Ordered, OrderedConfig};
 use async_nats::jetstream::consumer::{DeliverPolicy, ReplayPolicy};
 use async_nats::jetstream::stream::RawMessageErrorKind;
 use chrono::{DateTime, Utc};
-use cuiban_deliveries::{BoxError, FollowSender, Version};
+use cuiban_deliveries::{BoxError, FollowSender, Record, Version};
 use futures::StreamExt;
 
 use crate::store::{JetStreamDeliveries, stored};
@@ -71,7 +71,8 @@ impl Follower {
                         continue;
                     }
                     self.after = Version(sequence);
-                    match stored(sequence, published, &message.payload) {
+                    let record = Record::from_bytes(&message.payload).map_err(BoxError::from);
+                    match record.and_then(|record| stored(sequence, published, record)) {
                         Ok(stored) => {
                             if self.sender.send(stored).await.is_err() {
                                 return Ended::ForGood;

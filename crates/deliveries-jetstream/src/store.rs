@@ -100,7 +100,9 @@ impl JetStreamDeliveries {
     async fn last_of(&self, key: &Key) -> Result<Option<Stored>, BoxError> {
         let stream = self.stream().await?;
         match stream.get_last_raw_message_by_subject(&self.config.subject(key)).await {
-            Ok(message) => stored(message.sequence, message.time, &message.payload).map(Some),
+            Ok(message) => {
+                stored(message.sequence, message.time, Record::under(key, &message.payload)).map(Some)
+            }
             Err(error) => match error.kind() {
                 LastRawMessageErrorKind::NoMessageFound => Ok(None),
                 LastRawMessageErrorKind::JetStream(refusal)
@@ -118,11 +120,11 @@ impl JetStreamDeliveries {
 pub(crate) fn stored(
     sequence: u64,
     time: async_nats::datetime::DateTime,
-    payload: &[u8],
+    record: Record,
 ) -> Result<Stored, BoxError> {
     let nanos = i64::try_from(time.unix_timestamp_nanos())?;
     let stored_at = DateTime::from_timestamp_nanos(nanos);
-    Ok(Stored { version: Version(sequence), stored_at, record: Record::from_bytes(payload)? })
+    Ok(Stored { version: Version(sequence), stored_at, record })
 }
 
 #[async_trait]

@@ -5,11 +5,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cuiban_deliveries::{ChannelBegun, Deliveries, Follow, PutError, Record, Version, conformance};
+use cuiban_deliveries::{
+    ChannelBegun, Deliveries, Follow, Key, Lease, PutError, Record, Taken, Version, conformance, put_surely,
+};
 use cuiban_deliveries_jetstream::{Config, JetStreamDeliveries};
 use cuiban_domain::Instant;
-use cuiban_domain::ids::ChannelId;
+use cuiban_domain::ids::{BranchId, ChannelId};
 use cuiban_event_log_jetstream::test_server::NatsServer;
+use uuid::Uuid;
 
 fn begun(channel: &str) -> Record {
     let at = Instant::UNIX_EPOCH;
@@ -72,4 +75,27 @@ async fn a_stream_that_was_removed_is_made_again_and_its_followers_end() {
     assert!(matches!(refused, Err(PutError::Conflict | PutError::Unknown(_))), "{refused:?}");
     store.put(&begun("one"), None).await.unwrap();
     assert_eq!(heard(&mut follow).await, None, "what it knew is not there any more");
+}
+
+#[tokio::test]
+async fn what_nobody_can_read_is_put_over_and_holds_up_nobody() {
+    let server = NatsServer::start().await;
+    let client = client(&server).await;
+    let store = JetStreamDeliveries::new(Config::default(), client.clone());
+    let (channel, branch) = (ChannelId::new("nats").unwrap(), BranchId::new("B0").unwrap());
+    store.put(&begun("other"), None).await.unwrap();
+    let jetstream = async_nats::jetstream::new(client);
+    for (word, payload) in [("lease.B0", "\u{1}garbage"), ("begun", r#"{"v":2,"kind":"channel"}"#)] {
+        let subject = format!("cuiban.deliveries.nats.{word}");
+        jetstream.publish(subject, payload.into()).await.unwrap().await.unwrap();
+    }
+    let lasts = Duration::from_secs(30);
+    let lease = Lease { channel: channel.clone(), branch, holder: Uuid::from_u128(1), lasts };
+    assert!(matches!(lease.take(&store).await.unwrap(), Taken::Mine(_)));
+    let unreadable = store.get(&Key::Channel(channel.clone())).await.unwrap().unwrap();
+    assert_eq!(unreadable.record, Record::Unreadable(Key::Channel(channel)));
+    assert!(matches!(store.put(&begun("nats"), None).await, Err(PutError::Conflict)));
+    put_surely(&store, &begun("nats"), None).await.unwrap();
+    let mut follow = store.follow(None, Version::START).await.unwrap();
+    assert_eq!(heard(&mut follow).await, Some(begun("other")), "and those who follow hear the others");
 }

@@ -78,7 +78,8 @@ impl Worker {
     fn get(&self, key: &Key) -> Result<Option<Stored>, BoxError> {
         let mut statement =
             self.connection.prepare_cached("SELECT version, stored_us, body FROM record WHERE key = ?1")?;
-        statement.query_row([key.to_string()], |row| Ok(read(row))).optional()?.transpose()
+        let read = |row: &Row<'_>| Ok(read(row, |body| Some(Record::under(key, body))));
+        Ok(statement.query_row([key.to_string()], read).optional()?.transpose()?.flatten())
     }
 
     fn page(
@@ -92,9 +93,10 @@ impl Worker {
             "SELECT version, stored_us, body FROM record WHERE {of_channel} version > ?2 ORDER BY version LIMIT ?3"
         ))?;
         let (after, limit) = (i64::try_from(after.0)?, i64::try_from(limit)?);
-        let rows = statement
-            .query_map(params![channel.map(ChannelId::as_str), after, limit], |row| Ok(read(row)))?;
-        rows.map(|row| row?).collect()
+        let rows = statement.query_map(params![channel.map(ChannelId::as_str), after, limit], |row| {
+            Ok(read(row, readable))
+        })?;
+        rows.filter_map(|row| row.map_err(BoxError::from).flatten().transpose()).collect()
     }
 
     /// All in one transaction, or none; each that finds another version is answered so.
@@ -188,8 +190,17 @@ fn write_one(
     Ok((changed == 1).then_some(Version(version)))
 }
 
-fn read(row: &Row<'_>) -> Result<Stored, BoxError> {
+/// What followers hear of; nothing of what cannot be read.
+fn readable(body: &[u8]) -> Option<Record> {
+    let record = Record::from_bytes(body);
+    record
+        .inspect_err(|error| tracing::warn!(error = error as &dyn std::error::Error, "it is passed by"))
+        .ok()
+}
+
+fn read(row: &Row<'_>, record: impl Fn(&[u8]) -> Option<Record>) -> Result<Option<Stored>, BoxError> {
     let (version, stored_us, body): (i64, i64, Vec<u8>) = (row.get(0)?, row.get(1)?, row.get(2)?);
     let stored_at = DateTime::from_timestamp_micros(stored_us).ok_or("an instant that is none")?;
-    Ok(Stored { version: Version(version.cast_unsigned()), stored_at, record: Record::from_bytes(&body)? })
+    let version = Version(version.cast_unsigned());
+    Ok(record(&body).map(|record| Stored { version, stored_at, record }))
 }

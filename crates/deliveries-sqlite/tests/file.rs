@@ -5,7 +5,9 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use cuiban_deliveries::{ChannelBegun, Deliveries, Key, LeaseHeld, PutError, Record, Version, conformance};
+use cuiban_deliveries::{
+    ChannelBegun, Deliveries, Key, LeaseHeld, PutError, Record, Version, conformance, put_surely,
+};
 use cuiban_deliveries_sqlite::{Config, OpenError, SqliteDeliveries};
 use cuiban_domain::Instant;
 use cuiban_domain::ids::{BranchId, ChannelId};
@@ -102,4 +104,23 @@ fn a_file_of_something_else_is_not_touched() {
     other.execute_batch("CREATE TABLE other (a)").unwrap();
     drop(other);
     assert!(matches!(open(&dir, &clock), Err(OpenError::Foreign { .. })));
+}
+
+#[tokio::test]
+async fn what_nobody_can_read_is_put_over_and_holds_up_nobody() {
+    let (dir, clock) = (TempDir::new().unwrap(), clock());
+    let store = open(&dir, &clock).unwrap();
+    store.put(&begun("crm"), None).await.unwrap();
+    store.put(&begun("other"), None).await.unwrap();
+    drop(store);
+    let file = rusqlite::Connection::open(dir.path().join("deliveries.sqlite")).unwrap();
+    file.execute("UPDATE record SET body = x'00ff' WHERE key = 'crm.begun'", []).unwrap();
+    drop(file);
+    let store = open_again(&dir, &clock);
+    let key = begun("crm").key();
+    assert_eq!(store.get(&key).await.unwrap().unwrap().record, Record::Unreadable(key));
+    let mut follow = store.follow(None, Version::START).await.unwrap();
+    assert_eq!(follow.next().await.unwrap().record, begun("other"));
+    put_surely(&store, &begun("crm"), None).await.unwrap();
+    assert_eq!(follow.next().await.unwrap().record, begun("crm"));
 }

@@ -10,6 +10,8 @@
 //! - A record is forgotten when it was put longer ago than the adapter's retention, and may be from then on.
 //! - A follower hears of every key's latest record, and of every put that is not overtaken by another put of its key. It
 //!   hears nothing twice, and nothing older after something newer. Where the store was lost or replaced it ends.
+//! - Bytes that nobody can read hold up nobody: `get` gives them as [`Record::Unreadable`], a follower does not hear of them, and
+//!   [`put_surely`] puts over them.
 //! - `time` and a record's `stored_at` are of one clock, the store's own.
 
 use std::fmt;
@@ -115,7 +117,7 @@ impl Follow {
     }
 }
 
-/// Puts a record, and finds out what became of it when no answer came.
+/// Puts a record, over one that cannot be read if need be, and finds out what became of it when no answer came.
 pub async fn put_surely(
     deliveries: &dyn Deliveries,
     record: &Record,
@@ -123,6 +125,12 @@ pub async fn put_surely(
 ) -> Result<Version, PutError> {
     let lost = match deliveries.put(record, expected).await {
         Err(PutError::Unknown(lost)) => lost,
+        Err(PutError::Conflict) => match deliveries.get(&record.key()).await {
+            Ok(Some(Stored { version, record: Record::Unreadable(_), .. })) if Some(version) != expected => {
+                return deliveries.put(record, Some(version)).await;
+            }
+            Ok(_) | Err(_) => return Err(PutError::Conflict),
+        },
         answered => return answered,
     };
     match deliveries.get(&record.key()).await {

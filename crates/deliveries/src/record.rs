@@ -82,6 +82,9 @@ pub enum Record {
     Lease(LeaseHeld),
     /// How a message stands on a channel.
     Delivery(Delivery),
+    /// Bytes under this key that are no record of ours, or one of a later build. Never put.
+    #[serde(skip)]
+    Unreadable(Key),
 }
 
 /// When a channel was first served: what was issued before is not its business.
@@ -275,7 +278,16 @@ impl Record {
             Self::Channel(begun) => Key::Channel(begun.channel.clone()),
             Self::Lease(lease) => Key::Lease(lease.channel.clone(), lease.branch.clone()),
             Self::Delivery(delivery) => Key::Delivery(delivery.channel.clone(), delivery.message),
+            Self::Unreadable(key) => key.clone(),
         }
+    }
+
+    /// Reads what stands under a key; what cannot be read is said, and is [`Record::Unreadable`].
+    pub fn under(key: &Key, bytes: &[u8]) -> Self {
+        Self::from_bytes(bytes).unwrap_or_else(|error| {
+            tracing::warn!(error = &error as &dyn std::error::Error, %key, "no record of deliveries: whoever puts overwrites it");
+            Self::Unreadable(key.clone())
+        })
     }
 
     /// The bytes in which it is kept.

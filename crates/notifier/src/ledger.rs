@@ -61,7 +61,7 @@ impl Ledger {
                 Change::Other
             }
             // Whoever asks for it is told who has it.
-            Record::Lease(_) => Change::Other,
+            Record::Lease(_) | Record::Unreadable(_) => Change::Other,
             Record::Delivery(delivery) => self.take(stored.version, delivery),
         }
     }

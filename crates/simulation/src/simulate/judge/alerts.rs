@@ -52,7 +52,7 @@ pub(super) fn compare(evidence: &Evidence<'_>, alerts: &[Alert], lost: &BTreeSet
         .iter()
         .filter_map(|stored| match &stored.record {
             Record::Delivery(delivery) => Some(delivery),
-            Record::Channel(_) | Record::Lease(_) => None,
+            Record::Channel(_) | Record::Lease(_) | Record::Unreadable(_) => None,
         })
         .collect();
     for (message, times) in times {
