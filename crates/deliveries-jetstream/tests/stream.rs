@@ -99,3 +99,13 @@ async fn what_nobody_can_read_is_put_over_and_holds_up_nobody() {
     let mut follow = store.follow(None, Version::START).await.unwrap();
     assert_eq!(heard(&mut follow).await, Some(begun("other")), "and those who follow hear the others");
 }
+
+#[tokio::test]
+async fn the_permissions_that_our_example_configuration_gives_are_enough() {
+    let server = NatsServer::start_guarded().await;
+    let as_user =
+        async |user: &str| JetStreamDeliveries::new(Config::default(), server.client_of(user).await);
+    as_user("installer").await.put(&begun("other"), None).await.unwrap();
+    let store = as_user("cuiban").await;
+    conformance::judge(Arc::new(store), conformance::TimePasses::ByItself).await;
+}

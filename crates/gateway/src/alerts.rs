@@ -17,13 +17,13 @@ use uuid::Uuid;
 
 use crate::api::{self, Api, Operation};
 use crate::extract::{Params, Segment};
-use crate::front::{Front, Office};
+use crate::front::Front;
 use crate::office::Page;
 use crate::refusal::Refusal;
 use crate::status;
 
-/// What is listed of alerts, for whoever reads.
-pub(crate) fn queries(api: Api<Office>) -> Api<Office> {
+/// Alerts, where commands are taken: what is listed there is sent again there.
+pub(crate) fn routes(api: Api<Arc<Front>>) -> Api<Arc<Front>> {
     api.get(
         "/v1/alerts",
         list,
@@ -31,15 +31,11 @@ pub(crate) fn queries(api: Api<Office>) -> Api<Office> {
             api::EXPEDITING,
             "提醒与送达，最新在前 / Alerts and how they were pushed, the latest first",
         )
-        .of_a_query()
+        .refusals(status::QUERY_REFUSALS)
         .query::<AlertsQuery>()
         .answer::<Page<AlertRow>>(status::DONE, "提醒 / alerts", &[]),
     )
-}
-
-/// What is done about alerts, for whoever orders.
-pub(crate) fn commands(api: Api<Arc<Front>>) -> Api<Arc<Front>> {
-    api.post(
+    .post(
         "/v1/alerts/{alert}/resend",
         resend,
         Operation::new(api::EXPEDITING, "重新推送 / Send an alert again")
@@ -156,11 +152,11 @@ struct ResendQuery {
 }
 
 async fn list(
-    State(office): State<Office>,
+    State(front): State<Arc<Front>>,
     Params(query): Params<AlertsQuery>,
 ) -> Result<Json<Page<AlertRow>>, Refusal> {
-    let limit = crate::office::PageQuery::new(None, query.limit).into_page(&office.front.config)?.limit;
-    let rows = office.front.board()?.list(limit, |delivery| {
+    let limit = crate::office::PageQuery::new(None, query.limit).into_page(&front.config)?.limit;
+    let rows = front.board()?.list(limit, |delivery| {
         let state = AlertState::from(&delivery.state);
         let stands_so = match query.state {
             Some(wanted) => state == wanted,
@@ -187,7 +183,7 @@ async fn resend(
     let told = latest_by_channel(board, alert.0).into_iter();
     let told: Vec<_> = told.filter(|standing| !standing.delivery.message.withdrawn).filter(wanted).collect();
     if told.is_empty() {
-        return Err(Refusal::NoticeNotFound);
+        return Err(Refusal::NothingToResend);
     }
     let mut asked = Vec::new();
     for standing in told {

@@ -42,6 +42,8 @@ pub(crate) enum Refusal {
     BranchNotFound { branch: BranchId },
     /// No such notice.
     NoticeNotFound,
+    /// Every channel has taken the alert, or none has begun with it.
+    NothingToResend,
     /// A body that is not JSON.
     UnsupportedMediaType,
     /// A body beyond the limit.

@@ -83,9 +83,10 @@ pub(crate) fn of(refusal: &Refusal) -> StatusCode {
         Refusal::TooManyListeners => StatusCode::TOO_MANY_REQUESTS,
         Refusal::CommitTooLarge | Refusal::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
         Refusal::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-        Refusal::RouteNotFound | Refusal::BranchNotFound { .. } | Refusal::NoticeNotFound => {
-            StatusCode::NOT_FOUND
-        }
+        Refusal::RouteNotFound
+        | Refusal::BranchNotFound { .. }
+        | Refusal::NoticeNotFound
+        | Refusal::NothingToResend => StatusCode::NOT_FOUND,
         Refusal::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         Refusal::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         Refusal::BodyUnreadable

@@ -51,6 +51,7 @@ fn words(refusal: &Refusal) -> (&'static str, &'static str) {
         Refusal::RouteNotFound => ("not_found", "没有此地址 / no such address"),
         Refusal::MethodNotAllowed => ("method_not_allowed", "此地址不支持该方法 / method not allowed here"),
         Refusal::BranchNotFound { .. } => ("branch_not_found", "没有此服务中心 / no such branch"),
+        Refusal::NothingToResend => ("nothing_to_resend", "没有可重推的 / nothing to send again"),
         Refusal::NoticeNotFound => ("notice_not_found", "没有此催办单 / no such expedite notice"),
         Refusal::UnsupportedMediaType => {
             ("unsupported_media_type", "请用 application/json / send application/json")
@@ -115,6 +116,9 @@ fn refusal_detail(refusal: &Refusal) -> String {
         Refusal::BranchNotFound { branch } => {
             both(format!("{branch} 尚未开设"), format!("{branch} was never opened"))
         }
+        Refusal::NothingToResend => fixed(
+            "各渠道都已送达、尚未推送过，或没有此提醒；要向已送达的渠道重推，请指明 channel / every channel has taken it, none has begun to push it, or there is no such alert; to send it again through one that has taken it, name the channel",
+        ),
         Refusal::NoticeNotFound => fixed("请核对催办单编号 / check the notice's id"),
         Refusal::UnsupportedMediaType => {
             fixed("Content-Type 须为 application/json / the Content-Type must be application/json")

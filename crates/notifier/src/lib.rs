@@ -31,6 +31,7 @@ mod courier;
 mod lane;
 mod leases;
 mod ledger;
+mod looking;
 mod message;
 mod outbox;
 mod quiet_hours;

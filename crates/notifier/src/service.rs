@@ -21,6 +21,7 @@ use crate::config::{Config, InvalidConfig, Outlet, check_ids};
 use crate::courier::Courier;
 use crate::lane::{ChannelLoop, ChannelStatus};
 use crate::leases::Leases;
+use crate::looking::{Watched, keep_looking};
 use crate::outbox::{Outbox, OutboxFold};
 
 /// A running notifier. Dropping it cuts it off; [`Notifier::stop`] lets it finish what is under way.
@@ -93,14 +94,17 @@ impl Notifier {
         // Another one at each start: whatever it had before may be in flight still.
         let holder = handlers.new_id();
         let started_at = handlers.clock().now();
+        let (vital, mut watched) = (handlers.clone(), Vec::new());
         for outlet in outlets {
             let (status, told) = watch::channel(ChannelStatus::new(outlet.channel.id().clone()));
             let (handlers, outbox, config) = (handlers.clone(), outbox.clone(), config.clone());
             let (deliveries, leases) = (deliveries.clone(), Leases::new(config.lease()));
+            watched.push(Watched { channel: outlet.channel.clone(), status: told.clone() });
             let courier = Courier { handlers, deliveries, outbox, outlet, config, leases, holder };
             loops.spawn(ChannelLoop::new(courier, started_at, status).run(stop.clone()));
             channels.push(told);
         }
+        loops.spawn(keep_looking(vital, watched, stop.clone()));
         Ok(Self { store, runner, outbox, channels, loops, stop })
     }
 

@@ -161,7 +161,7 @@ impl Follower {
         match result {
             Err(Interrupted::Log(replaced @ LogError::Replaced { .. })) => {
                 let detail = in_one_line(&replaced);
-                self.store.failed(generation, &StoreError::Damaged { detail });
+                self.store.failed(generation, &StoreError::OfAnotherLog { detail });
                 Ok(())
             }
             result => result,

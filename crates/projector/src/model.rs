@@ -134,7 +134,7 @@ impl<P: Projection> Model<P> {
     pub fn put_aside(&self, reason: &str) {
         let generation = self.inner.store.generation();
         self.let_go(generation);
-        self.inner.store.failed(generation, &StoreError::Damaged { detail: reason.to_owned() });
+        self.inner.store.failed(generation, &StoreError::OfAnotherLog { detail: reason.to_owned() });
     }
 
     /// Folds commits, in the log's order. Rows, parked commits and cursor are written in one atomic batch. Commits

@@ -64,6 +64,17 @@ impl LoopBeat {
     }
 }
 
+/// The longest name and the longest detail that are taken from a heartbeat, in characters, and how many problems.
+const NAME_CHARS_MAX: usize = 200;
+const DETAIL_CHARS_MAX: usize = 2_000;
+const PROBLEMS_MAX: usize = 50;
+
+/// A text without what would break a line or turn its direction.
+fn plain(text: &str, chars_max: usize) -> String {
+    let turns = |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
+    text.chars().take(chars_max).map(|c| if c.is_control() || turns(c) { '\u{fffd}' } else { c }).collect()
+}
+
 /// A message on the heartbeats' subjects that is none that this build reads.
 #[derive(Debug, thiserror::Error)]
 #[error("a heartbeat cannot be read: {0}")]
@@ -80,11 +91,26 @@ impl Beat {
         serde_json::to_vec(self).map_err(|error| UnreadableBeat(error.to_string()))
     }
 
+    /// What people will read, in one line: anybody who may publish can have said it.
+    fn in_plain_text(mut self) -> Self {
+        let texts = [&mut self.role, &mut self.instance, &mut self.build];
+        let names = self.loops.iter_mut().map(|one| &mut one.name);
+        for text in texts.into_iter().chain(names) {
+            *text = plain(text, NAME_CHARS_MAX);
+        }
+        for problem in &mut self.problems {
+            problem.code = plain(&problem.code, NAME_CHARS_MAX).into();
+            problem.detail = plain(&problem.detail, DETAIL_CHARS_MAX);
+        }
+        self.problems.truncate(PROBLEMS_MAX);
+        self
+    }
+
     /// As it came over the wire.
     pub fn from_json(bytes: &[u8]) -> Result<Self, UnreadableBeat> {
         let beat: Self = serde_json::from_slice(bytes).map_err(|error| UnreadableBeat(error.to_string()))?;
         match beat.v {
-            1..=BEAT_VERSION => Ok(beat),
+            1..=BEAT_VERSION => Ok(beat.in_plain_text()),
             newer => Err(UnreadableBeat(format!("its version is {newer}, this build reads {BEAT_VERSION}"))),
         }
     }

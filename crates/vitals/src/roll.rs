@@ -19,6 +19,9 @@ const KEPT: Duration = Duration::from_secs(3600);
 /// The most instances on the roll; the ones heard longest ago give way.
 const INSTANCES_MAX: usize = 1_000;
 
+/// How many instances that hang are named.
+const HANGING_TOLD_MAX: usize = 8;
+
 /// What is to be done all the time by somebody, whoever it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Post {
@@ -131,10 +134,16 @@ impl Roll {
                         return None;
                     }
                     if !heard.beat.leaving {
-                        silent.push((heard.beat.who(), one.age(heard.ago)));
+                        silent.push((heard.is_there(), heard.beat.who(), one.age(heard.ago)));
                     }
                 }
             }
+            // One that beats and hangs is to be restarted; of those that are gone, the last one tells since when nobody is there.
+            let somebody_hangs = silent.iter().any(|(is_there, ..)| *is_there);
+            silent.retain(|(is_there, ..)| *is_there == somebody_hangs);
+            silent.sort_by_key(|(.., age)| *age);
+            silent.truncate(if somebody_hangs { HANGING_TOLD_MAX } else { 1 });
+            let silent = silent.into_iter().map(|(_, who, age)| (who, age)).collect();
             Some(Unattended { post, silent })
         };
         Post::ALL.into_iter().filter_map(unattended).collect()

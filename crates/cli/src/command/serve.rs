@@ -35,7 +35,7 @@ async fn serve(args: Serve, settings: Settings) -> Outcome {
     let listener = listen.bind().await?;
     let clock = Arc::new(SystemClock::new());
     let deliveries = deliveries(&data, &settings, Some(client.clone()), clock.clone())?;
-    let roll = matches!(role, vitals::Role::Projector).then(Roll::new);
+    let roll = matches!(role, vitals::Role::Projector | vitals::Role::Gateway).then(Roll::new);
     let base =
         Base::start(log, deliveries, clock, with_alerts(settings), (roles::vitals(role), roll)).await?;
     let heart = Heart::begin(&base, Some(client.clone())).await?;

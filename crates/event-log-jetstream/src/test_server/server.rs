@@ -27,6 +27,9 @@ const LAST_LINES: usize = 40;
 /// How often a port is tried when another process is quicker.
 const PORT_ATTEMPTS_MAX: u32 = 20;
 
+/// Everybody's password on a guarded server.
+const PASSWORD: &str = "secret";
+
 /// One running, or killed, server. It is killed when dropped, and its folder removed.
 #[derive(Debug)]
 pub struct NatsServer {
@@ -42,6 +45,30 @@ impl NatsServer {
     /// Starts a server that syncs before it acknowledges.
     pub async fn start() -> Self {
         Self::start_with("").await
+    }
+
+    /// Starts one with users and permissions as the example configuration gives them.
+    pub async fn start_guarded() -> Self {
+        let example = include_str!("../../../../deploy/nats-server.conf");
+        let block = example.lines().skip_while(|line| *line != "# authorization {");
+        let block: Vec<&str> = block.map_while(|line| line.strip_prefix('#')).collect();
+        let passwords =
+            ["$CUIBAN_NATS_PASSWORD", "$CUIBAN_NATS_INSTALLER_PASSWORD", "$CUIBAN_NATS_SUPERVISOR_PASSWORD"];
+        let block =
+            passwords.iter().fold(block.join("\n"), |block, password| block.replace(password, PASSWORD));
+        Self::start_with(&block).await
+    }
+
+    /// A plain client of a guarded server's user.
+    pub async fn client_of(&self, user: &str) -> async_nats::Client {
+        let options =
+            async_nats::ConnectOptions::with_user_and_password(user.to_owned(), PASSWORD.to_owned());
+        options.connect(self.url()).await.expect("the user is known")
+    }
+
+    /// How a user of a guarded server reaches it.
+    pub fn url_of(&self, user: &str) -> String {
+        self.url().replace("nats://", &format!("nats://{user}:{PASSWORD}@"))
     }
 
     /// As [`NatsServer::start`], with further lines for the configuration file.

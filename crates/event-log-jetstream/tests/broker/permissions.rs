@@ -10,34 +10,18 @@ use futures::StreamExt;
 
 use super::support::{commit, heard, token, within};
 
-/// A server as the example configuration has it.
-async fn guarded() -> NatsServer {
-    let example = include_str!("../../../../deploy/nats-server.conf");
-    let block = example.lines().skip_while(|line| *line != "# authorization {");
-    let block: Vec<&str> = block.map_while(|line| line.strip_prefix('#')).collect();
-    let passwords =
-        ["$CUIBAN_NATS_PASSWORD", "$CUIBAN_NATS_INSTALLER_PASSWORD", "$CUIBAN_NATS_SUPERVISOR_PASSWORD"];
-    let block = passwords.iter().fold(block.join("\n"), |block, password| block.replace(password, "secret"));
-    NatsServer::start_with(&block).await
-}
-
-fn url(server: &NatsServer, user: &str) -> String {
-    server.url().replace("nats://", &format!("nats://{user}:secret@"))
-}
-
 /// A client that is none of ours.
 async fn client(server: &NatsServer, user: &str) -> async_nats::Client {
-    let options = async_nats::ConnectOptions::with_user_and_password(user.to_owned(), "secret".to_owned());
-    options.connect(server.url()).await.unwrap()
+    server.client_of(user).await
 }
 
 fn config(server: &NatsServer, user: &str) -> Config {
-    Config { servers: vec![url(server, user)], ..server.config() }
+    Config { servers: vec![server.url_of(user)], ..server.config() }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_permissions_that_our_example_configuration_gives_are_enough() {
-    let server = guarded().await;
+    let server = NatsServer::start_guarded().await;
     let refused = JetStreamLog::connect(server.config()).await.unwrap_err();
     assert!(matches!(refused, ConnectError::Refused { .. }), "{refused}");
     // The first start makes the stream; from then on the roles' own rights do.
@@ -53,7 +37,7 @@ async fn the_permissions_that_our_example_configuration_gives_are_enough() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_supervisor_hears_the_feed_and_nobody_else_speaks_on_it() {
-    let server = guarded().await;
+    let server = NatsServer::start_guarded().await;
     let log = JetStreamLog::connect(config(&server, "installer")).await.unwrap();
     let supervisor = client(&server, "supervisor").await;
     let mut feed = supervisor.subscribe("cuiban.feed.ticket.*.*.expedite").await.unwrap();

@@ -172,7 +172,11 @@ impl Inner {
     }
 
     async fn look_at_models(&self, found: &mut Vec<Problem>) -> Option<Position> {
-        let models = self.looked.models.as_ref()?;
+        let Some(models) = self.looked.models.as_ref() else {
+            // Who is missing is heard here, too.
+            self.judge_posts(&Unurged::default(), found);
+            return None;
+        };
         if !models.is_ready() {
             let detail = both("读模型正在建立", "the read models are being built");
             found.push(Problem::stopping("models_building", detail));
@@ -204,6 +208,7 @@ impl Inner {
             ("tickets_unreadable", words::unreadable(&unurged)),
             ("commits_parked", words::parked(&status)),
             ("models_quarantined", words::quarantined(&status)),
+            ("log_replaced", words::of_another_log(&status)),
         ];
         found.extend(warnings.into_iter().filter_map(|(code, said)| Some(Problem::warning(code, said?))));
         unurged

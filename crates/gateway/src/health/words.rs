@@ -110,6 +110,20 @@ pub(crate) fn quarantined(models: &[ModelStatus]) -> Option<String> {
     ))
 }
 
+/// Stores whose rows came from another log than the one that is there now; none if none did.
+pub(crate) fn of_another_log(models: &[ModelStatus]) -> Option<String> {
+    let stores = &models.first().filter(|model| !model.of_another_log.is_empty())?.of_another_log;
+    let stores = stores.join(", ");
+    Some(both(
+        &format!(
+            "日志不是先前跟随的那份（被还原、替换、截短或重建），读模型已按现有日志重建；先前的保存在：{stores}。确认没有丢失已受理的事项之前，请勿删除"
+        ),
+        &format!(
+            "the log is not the one that was followed (restored, replaced, cut or made anew); the read models were built anew from what is there, what stood on the former is kept: {stores}. Do not delete it before you know that nothing acknowledged is missing"
+        ),
+    ))
+}
+
 /// What is wrong with the log's keeping.
 pub(crate) fn log_problem(code: &str, detail: &str) -> String {
     let zh = match code {

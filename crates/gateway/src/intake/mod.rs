@@ -30,7 +30,7 @@ pub(crate) use parse::parse;
 
 /// All commands.
 pub(crate) fn routes() -> Api<Arc<Front>> {
-    crate::alerts::commands(Api::new())
+    crate::alerts::routes(Api::new())
         .registration("/v1/tickets", "登记 / Register a call (R1)")
         .ticket::<RespondToCustomer>("respond", "首次响应 / First response (R30)")
         .ticket::<DispatchTechnician>("dispatch", "派工 / Dispatch a technician (R11)")

@@ -30,7 +30,6 @@ pub(crate) fn routes() -> Api<Office> {
     let api = explain::routes(api);
     let api = branches::routes(api);
     let api = notices::routes(api);
-    let api = crate::alerts::queries(api);
     let api = company::routes(api);
     calendar_preview::routes(api)
 }

@@ -25,6 +25,12 @@ pub trait Channel: fmt::Debug + Send + Sync + 'static {
     /// The name under which deliveries are recorded: under another name it is a new channel.
     fn id(&self) -> &ChannelId;
 
+    /// Makes what the other side needs before it can take anything, and mends what was changed; asked at the start and every
+    /// so often.
+    async fn make_ready(&self) -> Result<(), PushError> {
+        Ok(())
+    }
+
     /// Pushes one message; answers when the other side has taken it. A repeated message has the same id.
     async fn push(&self, message: &Message) -> Result<(), PushError>;
 }

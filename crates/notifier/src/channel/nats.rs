@@ -93,7 +93,7 @@ pub struct NatsChannel {
 }
 
 impl NatsChannel {
-    /// A channel over this connection; the streams are made with the first push, if they are missing.
+    /// A channel over this connection; its streams are made when it is made ready, or with the first push, if they are missing.
     pub fn new(config: NatsConfig, client: async_nats::Client) -> Self {
         let timeout = Duration::from_millis(config.ack_timeout_ms);
         let jetstream = ContextBuilder::new().timeout(timeout).build(client);
@@ -184,6 +184,10 @@ impl NatsChannel {
 impl Channel for NatsChannel {
     fn id(&self) -> &ChannelId {
         &self.config.id
+    }
+
+    async fn make_ready(&self) -> Result<(), PushError> {
+        self.make_streams().await
     }
 
     async fn push(&self, message: &Message) -> Result<(), PushError> {

@@ -38,6 +38,8 @@ pub struct ChannelStatus {
     pub throttled_until: Option<Instant>,
     /// Whether the receiver is taken for away.
     pub breaker: BreakerState,
+    /// Whether the record of deliveries was heard to say when the channel began; nothing is pushed before.
+    pub has_begun: bool,
 }
 
 /// A failed attempt.
@@ -65,6 +67,7 @@ impl ChannelStatus {
             last_failure: None,
             throttled_until: None,
             breaker: BreakerState::Closed,
+            has_begun: false,
         }
     }
 }
@@ -99,6 +102,7 @@ impl ChannelLoop {
             in_flight: self.under_way.len(),
             throttled_until: self.throttled_until,
             breaker: self.breaker.state(self.under_way.len()),
+            has_begun: self.ledger.begun().is_some(),
             ..self.status.borrow().clone()
         };
         let vitals = self.courier.handlers.vitals();

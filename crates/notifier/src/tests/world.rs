@@ -180,7 +180,7 @@ impl World {
         records
             .filter_map(|stored| match stored.record {
                 Record::Delivery(delivery) => Some(delivery),
-                Record::Channel(_) | Record::Lease(_) => None,
+                Record::Channel(_) | Record::Lease(_) | Record::Unreadable(_) => None,
             })
             .collect()
     }
@@ -240,7 +240,7 @@ impl Deliveries for GatedDeliveries {
     async fn put(&self, record: &Record, expected: Option<Version>) -> Result<Version, PutError> {
         let is_outcome = match record {
             Record::Delivery(delivery) => !matches!(delivery.state, DeliveryState::InFlight { .. }),
-            Record::Channel(_) | Record::Lease(_) => false,
+            Record::Channel(_) | Record::Lease(_) | Record::Unreadable(_) => false,
         };
         if is_outcome && self.refuses_outcomes.load(Ordering::SeqCst) {
             return Err(PutError::Unavailable("away".into()));

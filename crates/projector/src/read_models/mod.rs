@@ -112,7 +112,10 @@ impl ReadModels {
     pub fn status(&self) -> Result<Vec<ModelStatus>, ReadError> {
         let head = self.shared.progress.borrow().head;
         let quarantined = self.shared.store.quarantined();
-        let paths: Vec<_> = quarantined.iter().map(|one| one.path.display().to_string()).collect();
+        let (other, damaged): (Vec<_>, Vec<_>) = quarantined.iter().partition(|one| one.of_another_log);
+        let paths: Vec<_> = damaged.iter().map(|one| one.path.display().to_string()).collect();
+        let of_another_log: Vec<_> =
+            other.iter().map(|one| format!("{} ({})", one.path.display(), one.detail)).collect();
         let status = |model: &dyn Fed| {
             let standing = model.standing()?;
             Ok(ModelStatus {
@@ -124,6 +127,7 @@ impl ReadModels {
                 parked: standing.parked,
                 rows: standing.rows,
                 quarantined: paths.clone(),
+                of_another_log: of_another_log.clone(),
             })
         };
         self.fed().iter().map(|model| status(model.as_ref())).collect::<Result<_, _>>().map_err(unavailable)

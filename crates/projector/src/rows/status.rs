@@ -22,6 +22,9 @@ pub struct ModelStatus {
     pub rows: u64,
     /// Where damaged stores were put aside since the start.
     pub quarantined: Vec<String>,
+    /// Where stores were put aside since the start that were folded from another log, and what showed it.
+    #[serde(default)]
+    pub of_another_log: Vec<String>,
 }
 
 /// A commit that was set aside because it, or an earlier one of its stream, cannot be folded.

@@ -22,6 +22,12 @@ pub enum StoreError {
         /// What was found.
         detail: String,
     },
+    /// The rows come from another log than the one that is there now. They are put aside, and built anew from that.
+    #[error("the store is of another log: {detail}")]
+    OfAnotherLog {
+        /// What showed it.
+        detail: String,
+    },
     /// The disk refuses: full, read-only, away. What is stored may be sound.
     #[error("{attempted}: the disk refuses")]
     Unavailable {

@@ -16,13 +16,15 @@ pub struct Store {
     inner: Arc<Inner>,
 }
 
-/// A damaged directory that was put aside.
+/// A directory that was put aside: damaged, or of another log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Quarantined {
     /// Where it is now.
     pub path: PathBuf,
     /// What was found.
     pub detail: String,
+    /// Whether nothing is wrong with it but that its rows come from another log.
+    pub of_another_log: bool,
 }
 
 #[derive(Debug)]
@@ -110,7 +112,7 @@ impl Store {
         }
         match self.open_database(&mut state) {
             Err(StoreError::Damaged { detail }) => {
-                self.put_aside(&mut state, detail)?;
+                self.put_aside(&mut state, detail, false)?;
                 self.open_database(&mut state)
             }
             other => other,
@@ -141,21 +143,33 @@ impl Store {
         // Everyone lets go of the old database, so that it can be closed.
         self.inner.generation.send_replace(Self::NO_GENERATION);
         // After a refusal of the disk sled refuses everything: opening anew, at the next try, is all that helps.
-        let StoreError::Damaged { detail } = error else { return };
-        let replaced =
-            self.put_aside(&mut state, detail.clone()).and_then(|()| self.open_database(&mut state));
+        let (detail, of_another_log) = match error {
+            StoreError::Damaged { detail } => (detail, false),
+            StoreError::OfAnotherLog { detail } => (detail, true),
+            _ => return,
+        };
+        let replaced = self
+            .put_aside(&mut state, detail.clone(), of_another_log)
+            .and_then(|()| self.open_database(&mut state));
         if let Err(error) = replaced {
             tracing::error!(error = in_one_line(&error), "no store of read models can be opened");
         }
     }
 
-    fn put_aside(&self, state: &mut State, detail: String) -> Result<(), StoreError> {
+    fn put_aside(&self, state: &mut State, detail: String, of_another_log: bool) -> Result<(), StoreError> {
         let path = match &self.inner.home {
             Home::Directory(directory) => directory.quarantine(self.inner.config.damaged_kept_max)?,
             Home::Memory(disk, name) => disk.put_aside(name).into(),
         };
-        tracing::error!(detail, path = %path.display(), "a damaged store of read models was put aside");
-        state.quarantined.push(Quarantined { path, detail });
+        match of_another_log {
+            false => {
+                tracing::error!(detail, path = %path.display(), "a damaged store of read models was put aside")
+            }
+            true => {
+                tracing::error!(detail, path = %path.display(), "read models of another log were put aside")
+            }
+        }
+        state.quarantined.push(Quarantined { path, detail, of_another_log });
         Ok(())
     }
 

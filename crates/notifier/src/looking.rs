@@ -1,0 +1,114 @@
+//! What is wrong with the channels, said among the process's problems; and what they need, made.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::SecondsFormat;
+use cuiban_command_handler::Handlers;
+use cuiban_domain::Instant;
+use cuiban_vitals::Problem;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::channel::{Channel, PushError};
+use crate::lane::ChannelStatus;
+
+/// How often it is looked how the channels stand.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// After how many looks a channel is made ready again.
+const MADE_READY_EVERY: u32 = 6;
+/// How long making ready may take.
+const MADE_READY_WITHIN: Duration = Duration::from_secs(10);
+/// How long an alert may wait before somebody is told: longer than a lease that outlives its holder.
+const WAITING_MAX: Duration = Duration::from_secs(60);
+/// How many looks the record of deliveries may stay unheard.
+const UNHEARD_LOOKS_MAX: u32 = 3;
+
+/// A channel that is looked at.
+pub(crate) struct Watched {
+    pub(crate) channel: Arc<dyn Channel>,
+    pub(crate) status: watch::Receiver<ChannelStatus>,
+}
+
+/// Looks until `stop`. Without anybody to tell it makes the channels ready once.
+pub(crate) async fn keep_looking(handlers: Arc<Handlers>, watched: Vec<Watched>, stop: CancellationToken) {
+    let looking = async {
+        let mut unready = make_ready(&watched).await;
+        let mut looks = 0;
+        while handlers.vitals().role().is_some() {
+            tokio::time::sleep(LOOK_EVERY).await;
+            looks += 1;
+            if looks % MADE_READY_EVERY == 0 {
+                unready = make_ready(&watched).await;
+            }
+            let now = handlers.clock().now();
+            let waiting = watched.iter().filter_map(|one| waiting(&one.status.borrow(), now));
+            let unheard = watched.iter().filter_map(|one| unheard(&one.status.borrow(), looks));
+            handlers.vitals().set_problems(
+                "notifier.channels",
+                unready.iter().cloned().chain(waiting).chain(unheard).collect(),
+            );
+        }
+    };
+    stop.run_until_cancelled(looking).await;
+}
+
+async fn make_ready(watched: &[Watched]) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for Watched { channel, .. } in watched {
+        let made = tokio::time::timeout(MADE_READY_WITHIN, channel.make_ready()).await;
+        let made = made.unwrap_or_else(|_| Err(PushError::unavailable("no answer in time")));
+        if let Err(error) = made {
+            let id = channel.id();
+            let said =
+                format!("通道 {id} 尚不能推送：{error} / the channel {id} cannot take alerts: {error}");
+            problems.push(Problem::warning("channel_unready", said));
+        }
+    }
+    problems
+}
+
+/// Alerts that wait for longer than they should, whether the receiver is away or another notifier does not go on.
+fn waiting(status: &ChannelStatus, now: Instant) -> Option<Problem> {
+    let oldest = status.oldest_waiting.filter(|oldest| *oldest + WAITING_MAX < now)?;
+    let (id, waiting) = (&status.channel, status.waiting);
+    let since = oldest.to_rfc3339_opts(SecondsFormat::Secs, true);
+    let failure = status.last_failure.as_ref().map_or("-", |failure| failure.detail.as_str());
+    let said = format!(
+        "通道 {id} 有 {waiting} 条提醒待推送，最早 {since}，上次失败：{failure} / {waiting} alerts wait for the channel {id}, the oldest since {since}; the last failure: {failure}"
+    );
+    Some(Problem::warning("alerts_waiting", said))
+}
+
+/// A record of deliveries that is not heard: nothing is pushed.
+fn unheard(status: &ChannelStatus, looks: u32) -> Option<Problem> {
+    let is_unheard = !status.has_begun && looks >= UNHEARD_LOOKS_MAX;
+    is_unheard.then(|| {
+        let id = &status.channel;
+        let said = format!(
+            "读不到推送记录，通道 {id} 不推送 / the record of deliveries cannot be followed: nothing is pushed through {id}"
+        );
+        Problem::stopping("deliveries_unheard", said)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use cuiban_domain::ids::ChannelId;
+
+    use super::*;
+
+    #[test]
+    fn what_waits_for_longer_than_a_minute_and_a_record_that_is_not_heard_are_said() {
+        let now: Instant = "2026-11-27T08:00:00Z".parse().unwrap();
+        let mut status = ChannelStatus::new(ChannelId::new("crm").unwrap());
+        assert_eq!((waiting(&status, now), unheard(&status, 1)), (None, None));
+        assert!(unheard(&status, UNHEARD_LOOKS_MAX).is_some_and(|problem| problem.stops));
+        status.has_begun = true;
+        assert_eq!(unheard(&status, UNHEARD_LOOKS_MAX), None);
+        (status.waiting, status.oldest_waiting) = (3, Some(now - WAITING_MAX));
+        assert_eq!(waiting(&status, now), None);
+        let problem = waiting(&status, now + Duration::from_secs(1)).unwrap();
+        assert!(!problem.stops && problem.detail.contains("3 alerts wait"), "{problem:?}");
+    }
+}
