@@ -310,6 +310,18 @@ async fn a_commit_that_cannot_be_read_is_looked_at_and_stepped_over() -> Result<
     let verified = cuiban(&["log", "verify", "--nats", &url, "--json"])?;
     let verified: Value = serde_json::from_str(stdout(&verified)?)?;
     ensure!(verified["faults"] == 0 && verified["stepped_over"] == 1, "{verified}");
+    // A backup of it is as sound as the log.
+    let dir = tempfile::tempdir()?;
+    let (file, data) = (dir.path().join("log.export"), dir.path().join("data"));
+    let (file, data) = (file.to_str().context("a path")?, data.to_str().context("a path")?);
+    for command in [
+        &["log", "export", "--nats", &url, file][..],
+        &["log", "import", "--data", data, file],
+        &["log", "verify", "--data", data],
+    ] {
+        let done = cuiban(command)?;
+        ensure!(done.status.success(), "{command:?}: {done:?}");
+    }
     Ok(())
 }
 

@@ -11,9 +11,10 @@ use cuiban_event_log::{
 };
 use cuiban_event_schema::proto::{ExportedCommit, ExportedForeign};
 use cuiban_event_schema::{
-    Chain, EXPORT_MAGIC, ExportReader, ExportWriter, Exported, commit_id, to_json, to_line,
+    Chain, EXPORT_MAGIC, ExportReader, ExportWriter, Exported, commit_id, hash, to_json, to_line,
 };
 use serde_json::json;
+use uuid::Uuid;
 
 use super::runtime;
 use super::step_over::StepOver;
@@ -220,7 +221,9 @@ async fn import(place: &LogPlace, settings: Settings, file: &Path, leave_out_for
         let stream = StreamId { kind: Token::new(commit.stream_kind)?, id: Token::new(commit.stream_id)? };
         let route = Route { branch: Token::new(commit.branch)?, class: Token::new(commit.class)? };
         let expected = versions.get(&stream).map_or(Expected::NoStream, |version| Expected::At(*version));
-        let commit_id = commit_id(&commit.payload).context("read a commit's id")?;
+        // What was stepped over has none; nobody sends it again.
+        let commit_id =
+            commit_id(&commit.payload).unwrap_or_else(|_| Uuid::new_v5(&Uuid::nil(), &commit.payload));
         let append =
             Append { stream: stream.clone(), expected, route, commit_id, payload: commit.payload.into() };
         let appended = log.append(append).await.or_unreachable()?;
@@ -235,7 +238,7 @@ async fn import(place: &LogPlace, settings: Settings, file: &Path, leave_out_for
 /// that is none of ours; a file that has one is refused unless it shall be left out.
 fn checked(bytes: &[u8], leave_out_foreign: bool) -> anyhow::Result<Vec<ExportedCommit>> {
     let mut reader = ExportReader::new(bytes)?;
-    let (mut chain, mut commits) = (Chain::default(), Vec::new());
+    let (mut chain, mut commits, mut bad) = (Chain::default(), Vec::new(), Vec::new());
     while let Some(message) = reader.next_message()? {
         let commit = match message {
             Exported::Commit(commit) => commit,
@@ -249,10 +252,14 @@ fn checked(bytes: &[u8], leave_out_foreign: bool) -> anyhow::Result<Vec<Exported
                 continue;
             }
         };
-        chain
-            .check(&commit.stream_kind, &commit.stream_id, &commit.payload)
-            .with_context(|| format!("commit {} is bad", commits.len() + 1))?;
+        if let Err(fault) = chain.check(&commit.stream_kind, &commit.stream_id, &commit.payload) {
+            bad.push((commits.len() + 1, hash(&commit.payload), fault));
+        }
         commits.push(commit);
     }
-    Ok(commits)
+    // What somebody has stepped over is as sound as the log that it was exported from.
+    match bad.into_iter().find(|(_, sha256, _)| !chain.is_stepped_over(sha256)) {
+        Some((nth, _, fault)) => Err(fault).with_context(|| format!("commit {nth} is bad")),
+        None => Ok(commits),
+    }
 }
