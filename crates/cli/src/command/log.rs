@@ -223,7 +223,7 @@ async fn import(place: &LogPlace, settings: Settings, file: &Path, leave_out_for
         let expected = versions.get(&stream).map_or(Expected::NoStream, |version| Expected::At(*version));
         // What was stepped over has none; nobody sends it again.
         let commit_id =
-            commit_id(&commit.payload).unwrap_or_else(|_| Uuid::new_v5(&Uuid::nil(), &commit.payload));
+            commit_id(&commit.payload).unwrap_or_else(|| Uuid::new_v5(&Uuid::nil(), &commit.payload));
         let append =
             Append { stream: stream.clone(), expected, route, commit_id, payload: commit.payload.into() };
         let appended = log.append(append).await.or_unreachable()?;
