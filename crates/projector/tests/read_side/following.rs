@@ -288,7 +288,7 @@ async fn models_that_are_ahead_of_the_log_are_built_anew() {
         let projector = Projector::start(log, &path, Filter::everything(), config()).await.unwrap();
         projector.progress().wait_for(|one| one.caught_up).await.unwrap();
         let status = projector.models().status().unwrap();
-        assert!(status.iter().all(|model| model.quarantined.len() == put_aside), "{status:?}");
+        assert!(status.iter().all(|model| model.of_another_log.len() == put_aside), "{status:?}");
         for ticket in &history.tickets {
             assert!(projector.models().ticket(*ticket).unwrap().is_some());
         }
