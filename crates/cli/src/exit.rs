@@ -23,6 +23,15 @@ impl std::fmt::Display for Failure {
     }
 }
 
+impl Failure {
+    /// `cuiban … | head`: whoever read stdout has had enough.
+    fn is_of_a_reader_that_has_gone(&self) -> bool {
+        let Self::Failed(error) = self else { return false };
+        let error = error.downcast_ref::<std::io::Error>();
+        error.is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+    }
+}
+
 pub(crate) type Outcome = Result<(), Failure>;
 
 impl<E: Into<anyhow::Error>> From<E> for Failure {
@@ -49,6 +58,9 @@ impl<T, E: Into<anyhow::Error>> OrFailure<T> for Result<T, E> {
 /// Says what went wrong, cause by cause, and gives the exit code.
 pub(crate) fn code_of(outcome: Outcome) -> ExitCode {
     let Err(failure) = outcome else { return ExitCode::SUCCESS };
+    if failure.is_of_a_reader_that_has_gone() {
+        return ExitCode::SUCCESS;
+    }
     eprintln!("cuiban: {failure}");
     ExitCode::from(match failure {
         Failure::Failed(_) => 1,
