@@ -24,7 +24,7 @@ impl std::fmt::Display for Failure {
 }
 
 impl Failure {
-    /// `cuiban … | head`: whoever read stdout has had enough.
+    /// `cuiban … | head`: the program that read stdout has closed it.
     fn is_of_a_reader_that_has_gone(&self) -> bool {
         let Self::Failed(error) = self else { return false };
         let error = error.downcast_ref::<std::io::Error>();

@@ -36,7 +36,7 @@ struct Folded {
     appended: Mutex<Option<(Position, CommitHash)>>,
     /// Wakes who waits for a position, in the order in which they came.
     moved: Notify,
-    /// Tells whoever follows that the log is another one.
+    /// Tells the task that follows the log that it is another one.
     exchanged: Notify,
     /// Held while it is asked whether the log is the same: one asks, the others wait for the answer.
     asking: tokio::sync::Mutex<()>,

@@ -347,7 +347,9 @@ impl<A: Aggregate> CommandHandler<A> {
                 Ok(Err(Again::Reread(Some(source))))
             }
             Err(error) => {
-                self.directory.doubt();
+                if let AppendError::Unavailable { .. } = error {
+                    self.directory.doubt();
+                }
                 Err(error.into())
             }
         }

@@ -67,7 +67,7 @@ impl Handlers {
         Self::start_with_vitals(log, clock, ids, process, config, Vitals::default()).await
     }
 
-    /// As [`Self::start`], for a process whose vitals somebody reads; whoever has the handlers writes into them.
+    /// As [`Self::start`], for a process whose vitals probes read; each owner of the handlers writes into them.
     pub async fn start_with_vitals(
         log: Arc<dyn EventLog>,
         clock: Arc<dyn Clock>,

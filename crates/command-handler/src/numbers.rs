@@ -30,7 +30,7 @@ pub struct Numbers {
 #[derive(Default)]
 struct Blocks(std::sync::Mutex<(u64, HashMap<Series, Slot>)>);
 
-/// A series' block; whoever reserves the next one holds the lock.
+/// A series' block; the task that reserves the next one holds the lock.
 type Slot = Arc<Mutex<Option<Block>>>;
 
 /// What is reserved of a series and not handed out yet.

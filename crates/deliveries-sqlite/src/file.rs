@@ -117,7 +117,7 @@ fn open_once(path: &Path) -> Result<Connection, OpenError> {
         let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT);
         return Err(failed(rusqlite::Error::SqliteFailure(code, Some(sound))));
     }
-    // Nobody but this process can have the file: whoever held a lease has ended.
+    // This process alone can have the file: each notifier that held a lease has ended.
     connection.execute("DELETE FROM record WHERE key LIKE '%.lease.%'", []).map_err(failed)?;
     Ok(connection)
 }

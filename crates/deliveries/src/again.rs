@@ -1,4 +1,4 @@
-//! Sending again by hand: the record asks for it, and whoever holds the lease does it.
+//! Sending an alert again by hand: an operator puts the wish into the record, and the notifier that holds the lease pushes it.
 
 use cuiban_domain::Instant;
 

@@ -1,4 +1,4 @@
-//! How alerts stand, for whoever asks: the port followed into memory.
+//! How alerts stand, for pages and the command line: the records of the port, followed into memory.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};

@@ -33,7 +33,7 @@ pub struct Lease {
 /// What came of taking a lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Taken {
-    /// It is ours. Whoever has followed the channel up to this version knows what was done under it before.
+    /// The lease is ours. A notifier that has followed the channel up to this version knows what was pushed under it before.
     Mine(Version),
     /// Another one has it, for so long at most if it is not taken again.
     Others(Duration),
@@ -75,7 +75,7 @@ impl Lease {
             return Ok(());
         }
         match deliveries.put(&self.record(None, lease.turn + 1), Some(stored.version)).await {
-            // Whoever was there meanwhile does not wait for us.
+            // Another notifier has taken the lease meanwhile: it does not wait for us.
             Ok(_) | Err(PutError::Conflict) => Ok(()),
             Err(PutError::Unavailable(source) | PutError::Unknown(source)) => {
                 Err(DeliveriesError { attempted: "let go of a lease", source })

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  put(record, expected)      stored, if its key holds just this version; else Conflict, and nothing has changed
-//!  get(key)                   the key's latest record, from whoever may accept a put
+//!  get(key)                   the key's latest record, from the server that may accept a put
 //!  follow(channel, after)     the latest record of every key that was put after `after`, by version; then each put
 //! ```
 //!
@@ -135,7 +135,7 @@ pub async fn put_surely(
     };
     match deliveries.get(&record.key()).await {
         Ok(Some(stored)) if stored.record == *record => Ok(stored.version),
-        // It may come still; whoever puts again expects the same version, so only one of both is stored.
+        // It may come still; a writer that puts again expects the same version, so only one of both is stored.
         Ok(found) if found.as_ref().map(|stored| stored.version) == expected => {
             Err(PutError::Unavailable(lost))
         }

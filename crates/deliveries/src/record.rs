@@ -285,7 +285,7 @@ impl Record {
     /// Reads what stands under a key; what cannot be read is said, and is [`Record::Unreadable`].
     pub fn under(key: &Key, bytes: &[u8]) -> Self {
         Self::from_bytes(bytes).unwrap_or_else(|error| {
-            tracing::warn!(error = &error as &dyn std::error::Error, %key, "no record of deliveries: whoever puts overwrites it");
+            tracing::warn!(error = &error as &dyn std::error::Error, %key, "no record of deliveries: the next put under this key overwrites it");
             Self::Unreadable(key.clone())
         })
     }

@@ -101,7 +101,7 @@ impl Following {
         Self::begin_after(log, filter, from, seen, look_every).await
     }
 
-    /// As [`Following::begin`], by whoever has seen more of the log than what it follows.
+    /// As [`Following::begin`], for a follower that has seen more of the log than what it follows.
     pub async fn begin_after(
         log: Arc<dyn EventLog>,
         filter: Filter,

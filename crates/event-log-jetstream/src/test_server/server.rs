@@ -50,7 +50,7 @@ impl NatsServer {
     /// Starts one with users and permissions as the example configuration gives them.
     pub async fn start_guarded() -> Self {
         let example = include_str!("../../../../deploy/nats-server.conf");
-        let block = example.lines().skip_while(|line| *line != "# authorization {");
+        let block = example.lines().skip_while(|line| !line.starts_with("# authorization"));
         let block: Vec<&str> = block.map_while(|line| line.strip_prefix('#')).collect();
         let passwords =
             ["$CUIBAN_NATS_PASSWORD", "$CUIBAN_NATS_INSTALLER_PASSWORD", "$CUIBAN_NATS_SUPERVISOR_PASSWORD"];

@@ -128,7 +128,7 @@ impl ChannelLoop {
             }
         }
         let grace = Duration::from_millis(self.courier.config.stop_grace_ms);
-        // What is cut off here is marked as in flight, and is pushed again by whoever goes on.
+        // What is cut off here is marked as in flight, and is pushed again by the notifier that takes the lease.
         let _ = tokio::time::timeout(grace, self.finish()).await;
     }
 

@@ -98,7 +98,7 @@ impl ChannelLoop {
                 delivery.at.min(self.courier.now())
                     + self.courier.outlet.delivery.delay_after(delivery.attempts.max(1))
             }
-            // Whoever had it is gone when its lease is ours.
+            // The notifier that had it in flight is gone when its lease is ours.
             _ => delivery.at,
         }
     }

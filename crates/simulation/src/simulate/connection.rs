@@ -65,7 +65,7 @@ impl Connection {
         Self { inner: Arc::new(Inner { scene, process, life, clock, receiver, state }) }
     }
 
-    /// On the way to the log and back some time passes; whoever is dead gets no further.
+    /// On the way to the log and back some time passes; a process that is dead gets no further.
     async fn travel(&self, attempted: &'static str) -> Result<(), LogError> {
         let inner = &self.inner;
         let (delay, goes_away, is_slow) = inner.with_chance(|faults, chance| {
@@ -73,7 +73,7 @@ impl Connection {
             let goes_away = chance.u32(..AWAY_ONE_IN) == 0;
             (delay, goes_away, faults.strikes(Fault::AnswerSlow, chance, CALL_FAULT_ONE_IN))
         });
-        // Whoever asks again and again while it is away does not keep it away.
+        // A process that asks again and again while it is away does not keep it away.
         if goes_away && !inner.is_away() && inner.scene.faults.are_let(Fault::LogAway) {
             inner.log_goes_away();
         }

@@ -85,7 +85,7 @@ impl Receiver {
         let (minutes, goes_away) = (state.chance.i64(1..180), state.chance.u32(..AWAY_ONE_IN) == 0);
         let is_away = faults.are_on() && state.away_until.is_some_and(|until| now < until)
             || state.last_away.is_some_and(|(from, until)| from <= now && now < until);
-        // Whoever asks again and again while it is away does not keep it away.
+        // A process that asks again and again while it is away does not keep it away.
         if !is_away && goes_away && faults.are_let(Fault::ReceiverAway) {
             state.away_until = Some(now + TimeDelta::minutes(minutes));
             drop(state);

@@ -71,14 +71,14 @@ impl Records {
         strikes
     }
 
-    /// On the way some time passes; whoever is dead gets no further.
+    /// On the way some time passes; a process that is dead gets no further.
     async fn travel(&self) -> Result<(), &'static str> {
         let (delay_ms, minutes) = {
             let chance = &mut self.state().chance;
             (chance.u64(1..8), chance.i64(1..10))
         };
         let goes_away = self.state().chance.u32(..AWAY_ONE_IN) == 0;
-        // Whoever asks again and again while it is away does not keep it away.
+        // A process that asks again and again while it is away does not keep it away.
         if goes_away && !self.is_away() && self.0.scene.faults.are_let(Fault::RecordsAway) {
             self.0.scene.tell(|| format!("{:<9} {}", self.0.process, Fault::RecordsAway));
             self.state().away_until = Some(self.0.scene.now() + TimeDelta::minutes(minutes));

@@ -190,7 +190,7 @@ impl Scene {
         self.kept().intruded.clone()
     }
 
-    /// The log is what it was some messages ago, and whoever was connected to it is not any more.
+    /// An operator puts the log back to what it was some messages ago, which breaks every subscription off.
     pub(crate) fn restore_log(&self, without_last: u64) {
         let head = self.log.stored_after(Position::START).len() as u64;
         let last = Position::from_raw(head.saturating_sub(without_last).max(self.log_begins()));
