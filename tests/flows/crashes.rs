@@ -81,8 +81,10 @@ async fn every_role_and_the_broker_are_killed_while_clients_work() -> Result<()>
     };
     let mut gateway = serve("gateway", "gateway", &listen).await?;
     let mut projector = serve("projector", "projector", &listen).await?;
+    // One of them has no folder, and cannot make one.
+    std::fs::write(data.path().join("file"), "no folder")?;
     let mut watchdogs =
-        [serve("watchdog", "watchdog-1", &[]).await?, serve("watchdog", "watchdog-2", &[]).await?];
+        [serve("watchdog", "watchdog-1", &[]).await?, serve("watchdog", "file/watchdog-2", &[]).await?];
     let mut notifier = serve("notifier", "notifier", &[]).await?;
     let client = Client::new(gateway.url())?;
     client.set_up(2, 3).await?;

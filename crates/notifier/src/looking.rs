@@ -6,6 +6,7 @@ use std::time::Duration;
 use chrono::SecondsFormat;
 use cuiban_command_handler::Handlers;
 use cuiban_domain::Instant;
+use cuiban_projector::{Quarantined, Store};
 use cuiban_vitals::Problem;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -31,7 +32,12 @@ pub(crate) struct Watched {
 }
 
 /// Looks until `stop`. Without anybody to tell it makes the channels ready once.
-pub(crate) async fn keep_looking(handlers: Arc<Handlers>, watched: Vec<Watched>, stop: CancellationToken) {
+pub(crate) async fn keep_looking(
+    handlers: Arc<Handlers>,
+    outbox: Store,
+    watched: Vec<Watched>,
+    stop: CancellationToken,
+) {
     let looking = async {
         let mut unready = make_ready(&watched).await;
         let mut looks = 0;
@@ -46,7 +52,13 @@ pub(crate) async fn keep_looking(handlers: Arc<Handlers>, watched: Vec<Watched>,
             let unheard = watched.iter().filter_map(|one| unheard(&one.status.borrow(), looks));
             handlers.vitals().set_problems(
                 "notifier.channels",
-                unready.iter().cloned().chain(waiting).chain(unheard).collect(),
+                unready
+                    .iter()
+                    .cloned()
+                    .chain(waiting)
+                    .chain(unheard)
+                    .chain(anew(&outbox.quarantined()))
+                    .collect(),
             );
         }
     };
@@ -92,6 +104,24 @@ fn unheard(status: &ChannelStatus, looks: u32) -> Option<Problem> {
     })
 }
 
+/// An outbox that was put aside since the start, and why: the one that is served was built anew.
+fn anew(quarantined: &[Quarantined]) -> Option<Problem> {
+    let Quarantined { path, detail, of_another_log } = quarantined.last()?;
+    let path = path.display();
+    let (code, said) = if *of_another_log {
+        let said = format!(
+            "日志不是先前跟随的那份，发件箱已按现有日志重建；先前的保存在 {path} / the log is not the one that was followed, and the outbox was built anew from what is there; the former is kept in {path}: {detail}"
+        );
+        ("log_replaced", said)
+    } else {
+        let said = format!(
+            "发件箱损坏，已重建；损坏的保存在 {path} / the outbox was damaged and built anew; the damaged one is kept in {path}: {detail}"
+        );
+        ("models_quarantined", said)
+    };
+    Some(Problem::warning(code, said))
+}
+
 #[cfg(test)]
 mod tests {
     use cuiban_domain::ids::ChannelId;
@@ -110,5 +140,19 @@ mod tests {
         assert_eq!(waiting(&status, now), None);
         let problem = waiting(&status, now + Duration::from_secs(1)).unwrap();
         assert!(!problem.stops && problem.detail.contains("3 alerts wait"), "{problem:?}");
+    }
+
+    #[test]
+    fn an_outbox_that_was_put_aside_is_said_with_the_reason() {
+        let put_aside = |of_another_log| {
+            let path = std::path::PathBuf::from("outbox.damaged-1");
+            [Quarantined { path, detail: "position 7".to_owned(), of_another_log }]
+        };
+        assert_eq!(anew(&[]), None);
+        for (of_another_log, code) in [(true, "log_replaced"), (false, "models_quarantined")] {
+            let problem = anew(&put_aside(of_another_log)).unwrap();
+            assert_eq!((&*problem.code, problem.stops), (code, false));
+            assert!(problem.detail.contains("outbox.damaged-1"), "{problem:?}");
+        }
     }
 }

@@ -104,7 +104,7 @@ impl Notifier {
             loops.spawn(ChannelLoop::new(courier, started_at, status).run(stop.clone()));
             channels.push(told);
         }
-        loops.spawn(keep_looking(vital, watched, stop.clone()));
+        loops.spawn(keep_looking(vital, store.clone(), watched, stop.clone()));
         Ok(Self { store, runner, outbox, channels, loops, stop })
     }
 

@@ -13,7 +13,10 @@ pub struct Aside {
 #[derive(Debug)]
 struct Entry {
     reason: String,
+    /// How many clocks went aside with it.
+    clocks: usize,
     changed: bool,
+    said: bool,
 }
 
 impl Aside {
@@ -32,8 +35,23 @@ impl Aside {
         self.tickets.iter().map(|(ticket, entry)| (*ticket, entry.reason.as_str()))
     }
 
-    pub(crate) fn put(&mut self, ticket: TicketId, reason: String) {
-        self.tickets.insert(ticket, Entry { reason, changed: false });
+    pub(crate) fn put(&mut self, ticket: TicketId, clocks: usize, reason: String) {
+        let before = self.tickets.remove(&ticket);
+        let said = before.as_ref().is_some_and(|before| before.said && before.reason == reason);
+        let clocks = clocks + before.map_or(0, |before| before.clocks);
+        self.tickets.insert(ticket, Entry { reason, clocks, changed: false, said });
+    }
+
+    /// Says in the process's log, once, which tickets are put aside. While the log is read from an earlier position, what
+    /// was stepped over since is among them, so nothing is said before its end is reached.
+    pub(crate) fn say(&mut self) {
+        for (ticket, entry) in self.tickets.iter_mut().filter(|(_, entry)| !entry.said) {
+            entry.said = true;
+            tracing::error!(
+                error = entry.reason, %ticket, clocks = entry.clocks,
+                "the ticket cannot be read and is put aside with its clocks: nothing of it is urged until its stream or the build changes"
+            );
+        }
     }
 
     /// A commit of this ticket came: `true` if the ticket is put aside, and will be read again.

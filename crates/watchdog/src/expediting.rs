@@ -79,11 +79,12 @@ impl Expediting {
     pub fn put_aside(&mut self, ticket: TicketId, reason: &(dyn std::error::Error + 'static)) {
         let clocks = self.index.remove_ticket(ticket);
         self.moves.retain(|(moved, _)| *moved != ticket);
-        tracing::error!(
-            error = reason, %ticket, clocks,
-            "the ticket cannot be read and is put aside with its clocks: nothing of it is urged until its stream or the build changes"
-        );
-        self.aside.put(ticket, in_one_line(reason));
+        self.aside.put(ticket, clocks, in_one_line(reason));
+    }
+
+    /// Says in the process's log which tickets are put aside, each once.
+    pub(crate) fn say_put_aside(&mut self) {
+        self.aside.say();
     }
 
     /// How many tickets' due instants still have to be looked at again.
@@ -232,7 +233,7 @@ impl Expediting {
                     tracing::warn!(error = &error as &dyn std::error::Error, %ticket, "a ticket put aside waits for the log");
                     all_answered = false;
                 }
-                Err(error) => self.aside.put(ticket, in_one_line(&error)),
+                Err(error) => self.aside.put(ticket, 0, in_one_line(&error)),
             }
         }
         all_answered

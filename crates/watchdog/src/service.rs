@@ -22,6 +22,11 @@ use crate::saving::{Expendable, Saving};
 use crate::succession::{Ownership, SuccessionError};
 use crate::{Config, DeadlineIndex, Expediting, Issued, Succession, WatchError};
 
+/// The loop that issues 催办, as heartbeats name it.
+const EXPEDITING: &str = "watchdog.expediting";
+/// The loop that passes on what a leaving member owned.
+const SUCCESSION: &str = "watchdog.succession";
+
 /// Just after a due instant: meeting the limit at the instant itself is in time (R38).
 const JUST_AFTER: Duration = Duration::from_micros(1);
 
@@ -110,6 +115,15 @@ impl Parts {
             self.told.send_modify(|status| status.unkept = Some(unkept));
         }
     }
+
+    /// Stays so until the next start: somebody has to find out what the former log held.
+    fn tell_replaced(&self, of_loop: &'static str, replaced: &LogError) {
+        let detail = format!(
+            "日志不是先前跟随的那份，看门狗已从现有日志的开头重新跟随 / the log is not the one that was followed: the watchdog follows the present one from its start ({})",
+            in_one_line(replaced)
+        );
+        self.handlers.vitals().set_problems(of_loop, vec![Problem::warning("log_replaced", detail)]);
+    }
 }
 
 /// Runs a loop until it is stopped; what fails is said, and begun again after a pause. After a disk that refuses, in
@@ -143,6 +157,7 @@ async fn expedite(parts: Parts, place: StorePlace) -> Result<(), WatchError> {
     // Whatever ended it: nothing is written any more when this returns.
     saving.finish().await?;
     if let Err(WatchError::Log(replaced @ LogError::Replaced { .. })) = &result {
+        parts.tell_replaced(EXPEDITING, replaced);
         saving.put_aside(replaced);
     }
     result
@@ -161,13 +176,13 @@ async fn expedite_from(parts: &Parts, saving: &mut Expendable<OpenClocks>) -> Re
     parts.told.send_modify(|status| status.caught_up = false);
     let mut following = parts.follow(footing).await?;
     let mut caught_up = false;
-    let (pulse, mut reached) =
-        (parts.handlers.vitals().pulse("watchdog.expediting", SILENT_MAX), footing.position);
+    let (pulse, mut reached) = (parts.handlers.vitals().pulse(EXPEDITING, SILENT_MAX), footing.position);
     loop {
         pulse.turn().await;
         let mut turn = Turn::default();
         if caught_up {
             turn = take_turn(parts, &mut expediting).await;
+            expediting.say_put_aside();
         }
         if expediting.outstanding_moves() == 0 {
             saving.begin();
@@ -322,7 +337,7 @@ fn tell(parts: &Parts, expediting: &Expediting, saving: &Expendable<OpenClocks>,
     parts.tell_unkept(saving.lost());
     let (vitals, aside) = (parts.handlers.vitals(), expediting.aside());
     vitals.set(Reading::OpenClocks, expediting.index().len() as f64);
-    vitals.set(Reading::PutAside("watchdog.expediting"), aside.len() as f64);
+    vitals.set(Reading::PutAside(EXPEDITING), aside.len() as f64);
     let problem = |(ticket, reason): (TicketId, &str)| {
         let count = aside.len();
         let detail = format!(
@@ -348,6 +363,7 @@ async fn succeed(parts: Parts, place: StorePlace) -> Result<(), WatchError> {
     succession.retry_parked()?;
     let result = succeed_from(&parts, &mut succession).await;
     if let Err(WatchError::Log(replaced @ LogError::Replaced { .. })) = &result {
+        parts.tell_replaced(SUCCESSION, replaced);
         succession.put_aside(replaced);
     }
     result
@@ -357,7 +373,7 @@ async fn succeed_from(parts: &Parts, succession: &mut Succession) -> Result<(), 
     let footing = succession.footing()?;
     let mut drawn_up_to = footing.position;
     let mut following = parts.follow(footing).await?;
-    let pulse = parts.handlers.vitals().pulse("watchdog.succession", SILENT_MAX);
+    let pulse = parts.handlers.vitals().pulse(SUCCESSION, SILENT_MAX);
     while let Some(batch) = pulse.idle(next_or_stop(parts, &mut following)).await {
         let batch = batch?;
         succession.push_from(following.log(), batch.foreign);

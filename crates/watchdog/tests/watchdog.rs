@@ -24,6 +24,7 @@ use cuiban_domain::{Event, Instant};
 use cuiban_event_log::{Append, EventLog, Expected, Filter, MemoryLog, Position, Route, StreamId, Token};
 use cuiban_event_schema::Commit;
 use cuiban_projector::{MemoryDisk, StorePlace, WriteFault};
+use cuiban_vitals::Vitals;
 use cuiban_watchdog::{Config, Watchdog};
 use tempfile::TempDir;
 use uuid::Uuid;
@@ -65,7 +66,10 @@ impl Office {
         let actor = Actor::new("test").unwrap();
         let ids = Arc::new(SeededIds::new(seed));
         let config = cuiban_command_handler::Config { log_looked_at_every_ms: 5, ..Default::default() };
-        let handlers = Handlers::start(log.clone(), clock.clone(), ids, actor, config).await.unwrap();
+        let vitals = Vitals::new(cuiban_vitals::Role::Watchdog, "test", "test");
+        let handlers = Handlers::start_with_vitals(log.clone(), clock.clone(), ids, actor, config, vitals)
+            .await
+            .unwrap();
         let dir = tempfile::tempdir().unwrap();
         let office =
             Self { memory, log, clock, handlers: Arc::new(handlers), dir, ids: SeededIds::new(seed + 1) };
@@ -524,6 +528,15 @@ async fn r61_a_ticket_that_is_stepped_over_is_watched_again_by_the_rules_that_ho
     office.clock.advance_to(due_at + TimeDelta::microseconds(1));
     assert_eq!(office.until_notices(1).await[0].1, due_at);
     watchdog.stop().await;
+
+    // Nobody after it puts the ticket aside, from its own store or from the log's start.
+    for name in ["one", "two"] {
+        let watchdog = office.watch(name);
+        let mut status = watchdog.status();
+        let caught_up = status.wait_for(|status| status.caught_up).await.unwrap().clone();
+        assert_eq!((caught_up.put_aside, caught_up.open_clocks), (0, 1));
+        watchdog.stop().await;
+    }
 }
 
 #[tokio::test]
@@ -627,6 +640,19 @@ async fn r61_a_folder_that_is_taken_or_none_at_all_stops_no_notice() {
 }
 
 #[tokio::test]
+async fn r61_a_folder_that_is_removed_while_the_watchdog_runs_stops_no_notice_and_is_said() {
+    let office = Office::open().await;
+    let watchdog = office.watch("one");
+    watchdog.status().wait_for(|status| status.caught_up).await.unwrap();
+    std::fs::remove_dir_all(office.dir.path().join("one")).unwrap();
+    let ticket = office.call().await;
+    watchdog.status().wait_for(|status| status.unkept.is_some()).await.unwrap();
+    office.clock.advance_to(dispatch_due(&office) + TimeDelta::microseconds(1));
+    assert_eq!(office.until_notices(1).await[0].0, ticket);
+    watchdog.stop().await;
+}
+
+#[tokio::test]
 async fn r61_a_disk_that_refuses_while_the_watchdog_runs_stops_no_notice() {
     let office = Office::open().await;
     let disk = MemoryDisk::default();
@@ -664,12 +690,13 @@ async fn another_log_is_watched(before: usize, after: usize, running: bool) {
         watchdog = office.watch("one");
     }
     watchdog.status().wait_for(|status| status.caught_up && status.open_clocks == 2 * after).await.unwrap();
+    let is_said = || office.handlers.vitals().problems().iter().any(|problem| problem.code == "log_replaced");
     let exchanged = async {
-        while office.handlers.directory().log_generation() == 0 {
+        while office.handlers.directory().log_generation() == 0 || !is_said() {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(PATIENCE, exchanged).await.expect("the directory notices it too");
+    tokio::time::timeout(PATIENCE, exchanged).await.expect("the directory notices it too, and it is said");
     office.clock.advance_to(dispatch_due(&office) + TimeDelta::microseconds(1));
     let mut urged: Vec<_> = office.until_notices(after).await.iter().map(|(ticket, ..)| *ticket).collect();
     urged.sort();

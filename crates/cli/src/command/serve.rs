@@ -31,7 +31,6 @@ async fn serve(args: Serve, settings: Settings) -> Outcome {
     let log = connect(&args.nats, &settings, Access::Write).await?;
     let client = log.client();
     let data = DataDir::new(Some(args.data), &settings);
-    std::fs::create_dir_all(data.path())?;
     let listener = listen.bind().await?;
     let clock = Arc::new(SystemClock::new());
     let deliveries = deliveries(&data, &settings, Some(client.clone()), clock.clone())?;

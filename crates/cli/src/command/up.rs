@@ -40,7 +40,6 @@ async fn up(args: Up, mut settings: Settings) -> Outcome {
     let (log, client): (Arc<dyn EventLog>, _) = match &nats {
         Some(url) => {
             settings = with_alerts(settings);
-            std::fs::create_dir_all(data.path())?;
             let log = connect(url, &settings, Access::Write).await?;
             let client = log.client();
             (log, Some(client))

@@ -1,7 +1,9 @@
 //! An open database and its trees, every call guarded.
 
+use std::io;
 use std::ops::Bound;
-use std::path::Path;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 use std::time::Duration;
@@ -32,6 +34,7 @@ enum Database {
 #[derive(Debug)]
 struct SledDatabase {
     db: Option<sled::Db>,
+    folder: Folder,
     close_wait: Duration,
     /// Keeps the directory locked until the database is closed.
     _directory: Arc<Directory>,
@@ -55,8 +58,9 @@ impl Opened {
         let db = bounded(attempted, Duration::from_millis(config.open_wait_ms), move |_| {
             sled_config.open().map_err(|error| StoreError::sled(attempted, error))
         })?;
+        let folder = Folder::at(path).map_err(StoreError::io(attempted))?;
         let close_wait = Duration::from_millis(config.close_wait_ms);
-        let database = SledDatabase { db: Some(db), close_wait, _directory: directory };
+        let database = SledDatabase { db: Some(db), folder, close_wait, _directory: directory };
         Ok(Self { generation, database: Database::Sled(database) })
     }
 
@@ -106,9 +110,41 @@ impl Opened {
         }
     }
 
+    /// Fails where the folder that the database was opened in is gone.
+    fn is_there(&self) -> Result<(), StoreError> {
+        match &self.database {
+            Database::Sled(sled) => sled.folder.is_there().map_err(StoreError::io("find the store's folder")),
+            Database::Memory(_) => Ok(()),
+        }
+    }
+
     /// Whether reading can neither hang nor panic.
     pub(crate) fn is_in_memory(&self) -> bool {
         matches!(self.database, Database::Memory(_))
+    }
+}
+
+/// The folder that a database was opened in.
+#[derive(Debug)]
+struct Folder {
+    path: PathBuf,
+    device: u64,
+    inode: u64,
+}
+
+impl Folder {
+    fn at(path: &Path) -> io::Result<Self> {
+        let found = std::fs::metadata(path)?;
+        Ok(Self { path: path.to_owned(), device: found.dev(), inode: found.ino() })
+    }
+
+    /// Fails where the folder is gone or is another one: what is written into it now is written nowhere.
+    fn is_there(&self) -> io::Result<()> {
+        let found = Self::at(&self.path)?;
+        if (found.device, found.inode) == (self.device, self.inode) {
+            return Ok(());
+        }
+        Err(io::Error::new(io::ErrorKind::NotFound, "the folder was exchanged for another one"))
     }
 }
 
@@ -175,8 +211,9 @@ impl Tree {
         Range { rows: Some(rows), _opened: self.opened.clone() }
     }
 
-    /// Applies all of a batch, or after a crash none of it.
+    /// Applies all of a batch, or after a crash none of it. Refuses where the database's folder is gone.
     pub(crate) fn apply(&self, batch: WriteBatch) -> Result<(), StoreError> {
+        self.opened.is_there()?;
         match &self.rows {
             Rows::Sled(tree) => guarded("write a batch", |attempted| {
                 tree.apply_batch(batch.into()).map_err(damage(attempted))

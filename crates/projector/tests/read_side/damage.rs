@@ -131,6 +131,31 @@ fn copy(from: &Path, to: &Path) {
 }
 
 #[tokio::test]
+async fn a_folder_that_is_removed_or_exchanged_takes_nothing_more_and_another_is_begun() {
+    let incoming = decode(&History::drawn(33, 120).await.commits());
+    let (before, after) = incoming.split_at(60);
+    let all = rows_after(Tickets, &incoming, 1000, 1);
+    for exchange in [false, true] {
+        let bench = bench();
+        let model = Model::open(&bench.store, Tickets).unwrap();
+        model.apply(before).unwrap();
+        let dir = bench.store.dir().unwrap();
+        let elsewhere = bench.dir.path().join("elsewhere");
+        fs::rename(dir, &elsewhere).unwrap();
+        if exchange {
+            copy(&elsewhere, dir);
+        }
+        let refused = model.apply(after).unwrap_err();
+        assert!(matches!(refused, StoreError::Unavailable { .. }), "{refused}");
+        // The next call finds what is there now: nothing, or what somebody put there.
+        let known = incoming.partition_point(|commit| commit.recorded.position <= model.cursor().unwrap());
+        assert!(known == 0 || exchange, "{known} commits are known");
+        model.apply(&incoming[known..]).unwrap();
+        assert_eq!(model.dump().unwrap(), all);
+    }
+}
+
+#[tokio::test]
 async fn copies_made_while_writing_are_sound_or_put_aside() {
     let incoming = decode(&History::drawn(32, 400).await.commits());
     let all = rows_up_to(&incoming, incoming.last().unwrap().recorded.position);
