@@ -116,6 +116,11 @@ impl Handlers {
         &self.directory
     }
 
+    /// The numbers that this process gives out.
+    pub fn numbers(&self) -> &Numbers {
+        &self.numbers
+    }
+
     /// What this process says of itself.
     pub fn vitals(&self) -> &Vitals {
         &self.vitals

@@ -3,7 +3,7 @@
 //! While a block is reserved, every registration of its series waits; so the next one is larger when the last one did
 //! not last, and smaller again when it did: what a stop leaves unused is what is used up in a moment.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::sync::{Arc, PoisonError};
 
@@ -13,7 +13,9 @@ use cuiban_domain::numbering::{Numbering, NumberingEvent, ReserveNumbers, Series
 use cuiban_domain::{Instant, Rejection};
 use tokio::sync::Mutex;
 
-use crate::{Clock, CommandHandler, CommandMeta, Config, HandleError, Handled, IdSource, StepOver};
+use crate::{
+    Clock, CommandHandler, CommandMeta, Config, HandleError, Handled, IdSource, StepOver, UnreadableCommit,
+};
 
 /// Hands out numbers that no other process hands out.
 pub struct Numbers {
@@ -24,6 +26,8 @@ pub struct Numbers {
     block_min: u64,
     block_max: u64,
     blocks: Blocks,
+    /// The series that had nothing left when this build could not read their streams.
+    unreadable: std::sync::Mutex<BTreeMap<Series, UnreadableCommit>>,
 }
 
 /// What is reserved of each series in one log, with a lock of its own: one that has to wait holds up no other.
@@ -54,7 +58,8 @@ impl Numbers {
     ) -> Self {
         let block_min = config.number_block.max(1);
         let block_max = config.number_block_max.max(block_min);
-        Self { handler, clock, ids, actor, block_min, block_max, blocks: Blocks::default() }
+        let (blocks, unreadable) = (Blocks::default(), std::sync::Mutex::default());
+        Self { handler, clock, ids, actor, block_min, block_max, blocks, unreadable }
     }
 
     /// The next number of a series; reserves a block when the last one is used up.
@@ -67,13 +72,31 @@ impl Numbers {
             None => {
                 let reserved_at = self.clock.now();
                 let count = self.next_count(block.as_ref(), reserved_at);
-                let mut left = self.reserve(series, count).await?;
+                let reserved = self.reserve(series, count).await;
+                self.note(series, &reserved);
+                let mut left = reserved?;
                 let ordinal = left.next().ok_or(Rejection::NothingToChange)?;
                 *block = Some(Block { left, count, reserved_at });
                 ordinal
             }
         };
         series.number(ordinal).map_err(|_| Rejection::NothingToChange.into())
+    }
+
+    /// The commits for which a series has no number to give: it is refused until they are stepped over or can be read. What
+    /// was reserved before is given out meanwhile, and nothing is found.
+    pub fn unreadable(&self) -> Vec<UnreadableCommit> {
+        self.unreadable.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    /// What a reservation tells of its series; an answer that is missing tells nothing.
+    fn note(&self, series: Series, reserved: &Result<Range<u64>, HandleError>) {
+        let mut unreadable = self.unreadable.lock().unwrap_or_else(PoisonError::into_inner);
+        match reserved {
+            Ok(_) => drop(unreadable.remove(&series)),
+            Err(HandleError::Unreadable(commit)) => drop(unreadable.insert(series, (**commit).clone())),
+            Err(_) => {}
+        }
     }
 
     /// Passes over an unreadable commit of a series, and over all numbers before `next`: which ones it reserved is not

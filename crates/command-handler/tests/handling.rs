@@ -644,7 +644,12 @@ async fn r3_an_unreadable_numbering_stops_its_own_series_when_the_block_is_used_
     for _ in 1..Config::default().number_block {
         register(request()).await.expect("the numbers in hand are handed out");
     }
+    let unreadable = || -> Vec<_> {
+        office.handlers.numbers().unreadable().iter().map(|commit| commit.position).collect()
+    };
+    assert_eq!(unreadable(), [], "nobody is refused yet");
     assert!(is_unreadable(register(request()).await));
+    assert_eq!(unreadable(), [bad.position]);
     let complaint = RegisterTicket { kind: TicketKind::Complaint, ..request() };
     register(complaint).await.expect("other series go on");
 
@@ -655,6 +660,7 @@ async fn r3_an_unreadable_numbering_stops_its_own_series_when_the_block_is_used_
     office.handlers.step_over(&bad.stream, &bad.step(), Some(501), &office.meta()).await.unwrap();
     let handled = register(request()).await.unwrap();
     assert_eq!(handled.state.number().unwrap().to_string(), format!("{series}-00501"));
+    assert_eq!(unreadable(), []);
 }
 
 #[tokio::test]

@@ -163,12 +163,18 @@ impl Inner {
         }
     }
 
-    /// Company and branches whose streams cannot be read to their ends.
+    /// Company, branches and series of numbers whose streams cannot be read to their ends.
     fn look_at_organisation(&self, found: &mut Vec<Problem>) {
-        let unreadable = self.looked.handlers.directory().unreadable();
-        found.extend(unreadable.iter().map(|commit| {
+        let handlers = &self.looked.handlers;
+        let (organisation, numbering) = (handlers.directory().unreadable(), handlers.numbers().unreadable());
+        found.extend(organisation.iter().map(|commit| {
             Problem::warning("organisation_unreadable", words::organisation_unreadable(commit))
         }));
+        found.extend(
+            numbering
+                .iter()
+                .map(|commit| Problem::warning("numbering_unreadable", words::numbering_unreadable(commit))),
+        );
     }
 
     async fn look_at_models(&self, found: &mut Vec<Problem>) -> Option<Position> {

@@ -150,6 +150,19 @@ pub(crate) fn organisation_unreadable(commit: &UnreadableCommit) -> String {
     )
 }
 
+/// Until it is stepped over, its series gives no numbers.
+pub(crate) fn numbering_unreadable(commit: &UnreadableCommit) -> String {
+    let UnreadableCommit { stream, position, .. } = commit;
+    both(
+        &format!(
+            "{stream} 在位置 {position} 处无法读取，该序列的新来电暂不能登记；请管理员查看：cuiban log step-over --position {position}"
+        ),
+        &format!(
+            "{stream} cannot be read at position {position}: calls of this series cannot be registered; look at it with cuiban log step-over --position {position}"
+        ),
+    )
+}
+
 /// This machine's clock is not believed.
 pub(crate) fn clock_suspect(apart: Apart) -> String {
     both("本机时钟与日志时间不符，以日志时间为准", &format!("this machine's clock is {apart}, which is used"))

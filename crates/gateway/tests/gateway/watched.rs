@@ -165,7 +165,7 @@ async fn behind_24_unreadable_clocks_the_first_that_nobody_urges_is_found_by_the
         ids.push(house.desk.registered(call()).await);
     }
     for id in &ids {
-        spoil(&house.desk.log, id).await;
+        spoil(&house.desk.log, "ticket", id).await;
     }
     house.pass(LISTENING_MIN).await;
     // Half a minute before the answer to one more call is due the watchdog begins to hang, its heartbeat going on.
@@ -186,10 +186,28 @@ async fn behind_24_unreadable_clocks_the_first_that_nobody_urges_is_found_by_the
     house.pass(SILENT_MAX).await;
 }
 
-/// Something that no build can read is appended to the ticket's stream.
-async fn spoil(log: &Arc<dyn EventLog>, ticket: &str) {
+#[tokio::test(start_paused = true)]
+async fn r3_a_series_that_can_give_no_numbers_is_said_as_soon_as_a_call_is_refused() {
+    let house = House::open().await;
+    let id = house.desk.registered(call()).await;
+    let ticket = house.desk.get(&format!("/v1/tickets/{id}")).await.ok();
+    let number = ticket["number"].as_str().unwrap();
+    let (series, _) = number.rsplit_once('-').unwrap();
+    spoil(&house.desk.log, "numbering", series).await;
+    let refused = loop {
+        let answer = house.desk.post("/v1/tickets", call()).await;
+        if answer.status != 200 && answer.status != 201 {
+            break answer;
+        }
+    };
+    assert_eq!(refused.problem(503)["code"], "stream_unreadable");
+    house.says_within(KNOWN_WITHIN, "numbering_unreadable", &[series, "cuiban log step-over"]).await;
+}
+
+/// Something that no build can read is appended to the stream.
+async fn spoil(log: &Arc<dyn EventLog>, kind: &str, id: &str) {
     let token = |text: &str| Token::new(text).unwrap();
-    let stream = StreamId { kind: token("ticket"), id: token(ticket) };
+    let stream = StreamId { kind: token(kind), id: token(id) };
     let last = log.read_stream(&stream, None, Consistency::Leader).await.unwrap().pop().unwrap();
     let append = Append {
         stream,
