@@ -64,4 +64,34 @@ impl Config {
             ..Default::default()
         }
     }
+
+    /// What differs from the form that the stream was made in, and lets it forget or refuse records.
+    pub(crate) fn differing(&self, found: &stream::Config) -> Vec<String> {
+        let wanted = self.stream_config();
+        let days = |age: Duration| match age.as_secs_f64() / 86_400.0 {
+            0.0 => "without end".to_owned(),
+            days => format!("{days:.1} days"),
+        };
+        let forgets_too_soon = found.max_age != Duration::ZERO && found.max_age < wanted.max_age;
+        let limit = |name, found: i64| (found > 0, name, found.to_string(), "none".to_owned());
+        let compared = [
+            (forgets_too_soon, "max_age", days(found.max_age), format!("{} at least", days(wanted.max_age))),
+            limit("max_msgs", found.max_messages),
+            limit("max_bytes", found.max_bytes),
+            differs("subjects", &found.subjects, &wanted.subjects),
+            differs("storage", &found.storage, &wanted.storage),
+            differs("retention", &found.retention, &wanted.retention),
+            differs("no_ack", &found.no_ack, &wanted.no_ack),
+        ];
+        let differing = compared.into_iter().filter(|(differs, ..)| *differs);
+        differing.map(|(_, name, found, wanted)| format!("{name} is {found} (wanted: {wanted})")).collect()
+    }
+}
+
+fn differs<T: PartialEq + std::fmt::Debug>(
+    name: &'static str,
+    found: &T,
+    wanted: &T,
+) -> (bool, &'static str, String, String) {
+    (found != wanted, name, format!("{found:?}"), format!("{wanted:?}"))
 }

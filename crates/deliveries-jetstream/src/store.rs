@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use async_nats::jetstream::context::{Context, PublishErrorKind};
+use async_nats::jetstream::context::{Context, GetStreamError, GetStreamErrorKind, PublishErrorKind};
 use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::stream::{LastRawMessageErrorKind, Stream};
 use async_nats::jetstream::{ContextBuilder, ErrorCode};
@@ -161,4 +161,19 @@ impl Deliveries for JetStreamDeliveries {
         let info = self.info().await.map_err(failed)?;
         info.map(|info| info.ts).ok_or_else(|| failed("there is no stream".into()))
     }
+
+    async fn differing_settings(&self) -> Result<Vec<String>, DeliveriesError> {
+        match self.jetstream.get_stream(&self.config.stream).await {
+            Ok(stream) => Ok(self.config.differing(&stream.cached_info().config)),
+            // It is made when it is first needed.
+            Err(error) if is_missing(&error) => Ok(Vec::new()),
+            Err(error) => {
+                Err(DeliveriesError { attempted: "ask how the stream is kept", source: error.into() })
+            }
+        }
+    }
+}
+
+fn is_missing(error: &GetStreamError) -> bool {
+    matches!(error.kind(), GetStreamErrorKind::JetStream(refusal) if refusal.error_code() == ErrorCode::STREAM_NOT_FOUND)
 }

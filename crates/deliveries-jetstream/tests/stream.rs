@@ -109,3 +109,30 @@ async fn the_permissions_that_our_example_configuration_gives_are_enough() {
     let store = as_user("cuiban").await;
     conformance::judge(Arc::new(store), conformance::TimePasses::ByItself).await;
 }
+
+#[tokio::test]
+async fn settings_under_which_records_are_forgotten_are_named() {
+    let server = NatsServer::start().await;
+    let connection = client(&server).await;
+    let store = JetStreamDeliveries::new(Config::default(), connection.clone());
+    assert_eq!(store.differing_settings().await.unwrap(), [""; 0], "there is no stream yet");
+    store.put(&begun("one"), None).await.unwrap();
+    assert_eq!(store.differing_settings().await.unwrap(), [""; 0]);
+
+    let jetstream = async_nats::jetstream::new(connection);
+    let found = jetstream.get_stream("CUIBAN_DELIVERIES").await.unwrap().cached_info().config.clone();
+    let changed = async_nats::jetstream::stream::Config {
+        max_age: Duration::from_secs(43_200),
+        max_messages: 1_000,
+        ..found.clone()
+    };
+    jetstream.update_stream(changed).await.unwrap();
+    let named = store.differing_settings().await.unwrap();
+    assert_eq!(
+        named,
+        ["max_age is 0.5 days (wanted: 35.0 days at least)", "max_msgs is 1000 (wanted: none)"],
+        "what is longer, or said otherwise, is somebody's choice"
+    );
+    jetstream.update_stream(found).await.unwrap();
+    assert_eq!(store.differing_settings().await.unwrap(), [""; 0]);
+}

@@ -86,6 +86,12 @@ pub trait Deliveries: fmt::Debug + Send + Sync + 'static {
 
     /// The store's own time.
     async fn time(&self) -> Result<Instant, DeliveriesError>;
+
+    /// Settings of the store, changed by somebody else, under which it forgets or refuses what it is for: each as
+    /// `name is this (wanted: that)`. A store whose settings nobody else can change has none.
+    async fn differing_settings(&self) -> Result<Vec<String>, DeliveriesError> {
+        Ok(Vec::new())
+    }
 }
 
 /// The records of a store as they are put. Dropping it ends the following.

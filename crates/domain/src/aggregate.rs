@@ -2,12 +2,12 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::alert::AlertEvent;
-use crate::ids::{Actor, BranchId};
-use crate::numbering::NumberingEvent;
-use crate::organisation::{BranchEvent, CompanyEvent, Organisation};
+use crate::alert::{Alert, AlertEvent};
+use crate::ids::{Actor, BranchId, StaffId, TicketId};
+use crate::numbering::{Numbering, NumberingEvent};
+use crate::organisation::{Branch, BranchEvent, Company, CompanyEvent, Organisation};
 use crate::rejection::Rejection;
-use crate::schedule::ScheduleEvent;
+use crate::schedule::{Schedule, ScheduleEvent};
 use crate::step_over::StepOverEvent;
 use crate::ticket::{Ticket, TicketEvent};
 
@@ -42,6 +42,18 @@ pub trait Aggregate: Clone + Default + Send + Sync + 'static {
 
     /// The class of a commit of these events.
     fn class(events: &[Self::Event]) -> Class;
+}
+
+/// Whether some aggregate could have this stream. What somebody put into another one is read by nobody, and nobody waits
+/// for it.
+pub fn is_stream(kind: &str, id: &str) -> bool {
+    match kind {
+        Ticket::KIND => id.parse::<TicketId>().is_ok(),
+        Branch::KIND => BranchId::new(id).is_ok(),
+        Schedule::KIND => StaffId::new(id).is_ok(),
+        Company::KIND | Numbering::KIND | Alert::KIND => true,
+        _ => false,
+    }
 }
 
 /// When something happened, and when the system came to know it (R2).

@@ -31,5 +31,5 @@ pub mod text;
 pub mod ticket;
 pub mod working_time;
 
-pub use aggregate::{Aggregate, Class, Context, Event, Happened, Instant};
+pub use aggregate::{Aggregate, Class, Context, Event, Happened, Instant, is_stream};
 pub use rejection::Rejection;

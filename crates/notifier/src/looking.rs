@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use chrono::SecondsFormat;
 use cuiban_command_handler::Handlers;
+use cuiban_deliveries::Deliveries;
 use cuiban_domain::Instant;
 use cuiban_projector::{Quarantined, Store};
 use cuiban_vitals::Problem;
@@ -31,35 +32,37 @@ pub(crate) struct Watched {
     pub(crate) status: watch::Receiver<ChannelStatus>,
 }
 
+/// What is looked at: the outbox's store, the record of deliveries, the channels.
+pub(crate) struct Looking {
+    pub(crate) handlers: Arc<Handlers>,
+    pub(crate) outbox: Store,
+    pub(crate) deliveries: Arc<dyn Deliveries>,
+    pub(crate) watched: Vec<Watched>,
+}
+
 /// Looks until `stop`. Without anybody to tell it makes the channels ready once.
-pub(crate) async fn keep_looking(
-    handlers: Arc<Handlers>,
-    outbox: Store,
-    watched: Vec<Watched>,
-    stop: CancellationToken,
-) {
+pub(crate) async fn keep_looking(looking: Looking, stop: CancellationToken) {
+    let Looking { handlers, outbox, deliveries, watched } = looking;
     let looking = async {
-        let mut unready = make_ready(&watched).await;
-        let mut looks = 0;
-        while handlers.vitals().role().is_some() {
+        let (mut lacking, mut looks) = (Vec::new(), 0);
+        loop {
+            if looks % MADE_READY_EVERY == 0 {
+                lacking = make_ready(&watched).await;
+                lacking.extend(settings(&*deliveries).await);
+            }
+            if handlers.vitals().role().is_none() {
+                break;
+            }
             tokio::time::sleep(LOOK_EVERY).await;
             looks += 1;
-            if looks % MADE_READY_EVERY == 0 {
-                unready = make_ready(&watched).await;
-            }
+            let mut found = lacking.clone();
             let now = handlers.clock().now();
-            let waiting = watched.iter().filter_map(|one| waiting(&one.status.borrow(), now));
-            let unheard = watched.iter().filter_map(|one| unheard(&one.status.borrow(), looks));
-            handlers.vitals().set_problems(
-                "notifier.channels",
-                unready
-                    .iter()
-                    .cloned()
-                    .chain(waiting)
-                    .chain(unheard)
-                    .chain(anew(&outbox.quarantined()))
-                    .collect(),
-            );
+            for Watched { status, .. } in &watched {
+                let status = status.borrow();
+                found.extend(waiting(&status, now).into_iter().chain(unheard(&status, looks)));
+            }
+            found.extend(anew(&outbox.quarantined()));
+            handlers.vitals().set_problems("notifier.channels", found);
         }
     };
     stop.run_until_cancelled(looking).await;
@@ -78,6 +81,17 @@ async fn make_ready(watched: &[Watched]) -> Vec<Problem> {
         }
     }
     problems
+}
+
+/// Settings of the record of deliveries, changed by somebody else, under which alerts go twice or not at all.
+async fn settings(deliveries: &dyn Deliveries) -> Option<Problem> {
+    let asked = tokio::time::timeout(MADE_READY_WITHIN, deliveries.differing_settings()).await;
+    // A record that does not answer is said by who needs it.
+    let differing = asked.ok()?.ok()?.join("; ");
+    let said = format!(
+        "推送记录的存储设置已被更改，可能重复推送或漏推 / the settings of the record of deliveries were changed, alerts may go twice or not at all: {differing}"
+    );
+    (!differing.is_empty()).then(|| Problem::warning("deliveries_settings_changed", said))
 }
 
 /// Alerts that wait for longer than they should, whether the receiver is away or another notifier does not go on.

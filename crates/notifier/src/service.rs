@@ -21,7 +21,7 @@ use crate::config::{Config, InvalidConfig, Outlet, check_ids};
 use crate::courier::Courier;
 use crate::lane::{ChannelLoop, ChannelStatus};
 use crate::leases::Leases;
-use crate::looking::{Watched, keep_looking};
+use crate::looking::{Looking, Watched, keep_looking};
 use crate::outbox::{Outbox, OutboxFold};
 
 /// A running notifier. Dropping it cuts it off; [`Notifier::stop`] lets it finish what is under way.
@@ -104,7 +104,8 @@ impl Notifier {
             loops.spawn(ChannelLoop::new(courier, started_at, status).run(stop.clone()));
             channels.push(told);
         }
-        loops.spawn(keep_looking(vital, store.clone(), watched, stop.clone()));
+        let looking = Looking { handlers: vital, outbox: store.clone(), deliveries, watched };
+        loops.spawn(keep_looking(looking, stop.clone()));
         Ok(Self { store, runner, outbox, channels, loops, stop })
     }
 

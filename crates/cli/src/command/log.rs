@@ -5,9 +5,10 @@ use std::io::{BufWriter, Read, Write};
 use std::path::Path;
 
 use anyhow::{Context, anyhow, ensure};
+use cuiban_domain::is_stream;
 use cuiban_event_log::{
-    Append, EventLog, Expected, Filter, Foreign, Pattern, Position, Route, Stored, StreamId, StreamVersion,
-    Token,
+    Append, EventLog, Expected, Filter, Foreign, Pattern, Position, RecordedCommit, Route, Stored, StreamId,
+    StreamVersion, Token,
 };
 use cuiban_event_schema::proto::{ExportedCommit, ExportedForeign};
 use cuiban_event_schema::{
@@ -78,7 +79,7 @@ impl Tail {
             let is_the_end = batch.caught_up && !self.follow;
             for stored in batch.into_stored() {
                 output::line(&match stored {
-                    Stored::Commit(commit) => commit_text(&commit.payload, self.json, Some(commit.position)),
+                    Stored::Commit(commit) => commit_text(&commit, self.json),
                     Stored::Foreign(foreign) => foreign_text(&foreign, self.json),
                 })?;
             }
@@ -90,22 +91,26 @@ impl Tail {
     }
 }
 
-/// A line for a commit; bytes that are none are said to be that, and shown.
-fn commit_text(bytes: &[u8], json: bool, position: Option<Position>) -> String {
+/// A line for a commit; one that cannot be read is said to be that, and shown.
+fn commit_text(commit: &RecordedCommit, json: bool) -> String {
+    let RecordedCommit { position, stream, payload, .. } = commit;
     let text = if json {
-        to_json(bytes).map(|mut commit| {
-            if let Some(position) = position {
-                commit["position"] = position.raw().into();
-            }
+        to_json(payload).map(|mut commit| {
+            commit["position"] = position.raw().into();
             commit.to_string()
         })
     } else {
-        to_line(bytes)
-            .map(|line| position.map_or_else(|| line.clone(), |position| format!("{position:>8} {line}")))
+        to_line(payload).map(|line| format!("{position:>8} {line}"))
     };
-    text.unwrap_or_else(|error| match json {
-        true => json!({ "error": error.to_string(), "bytes": hex::encode(bytes) }).to_string(),
-        false => format!("(不可读 unreadable: {error}) {}", hex::encode(bytes)),
+    text.unwrap_or_else(|error| {
+        let (stream, bytes) = (stream.to_string(), hex::encode(payload));
+        match json {
+            true => {
+                json!({ "position": position, "stream": stream, "error": error.to_string(), "bytes": bytes })
+                    .to_string()
+            }
+            false => format!("{position:>8} (不可读 unreadable: {stream}: {error}) {bytes}"),
+        }
     })
 }
 
@@ -239,21 +244,27 @@ async fn import(place: &LogPlace, settings: Settings, file: &Path, leave_out_for
 fn checked(bytes: &[u8], leave_out_foreign: bool) -> anyhow::Result<Vec<ExportedCommit>> {
     let mut reader = ExportReader::new(bytes)?;
     let (mut chain, mut commits, mut bad) = (Chain::default(), Vec::new(), Vec::new());
+    let leave_out = |what: &str| {
+        ensure!(leave_out_foreign, "{what} is none of cuiban's: import the rest with --leave-out-foreign");
+        eprintln!("外来 left out: {what}");
+        Ok(())
+    };
     while let Some(message) = reader.next_message()? {
         let commit = match message {
             Exported::Commit(commit) => commit,
             Exported::Foreign(ExportedForeign { position, address, .. }) => {
-                ensure!(
-                    leave_out_foreign,
-                    "the message at position {position} ({address:?}) is none of cuiban's: \
-                     import the rest with --leave-out-foreign"
-                );
-                eprintln!("外来 left out: {address:?} at position {position}");
+                leave_out(&format!("the message at position {position} ({address:?})"))?;
                 continue;
             }
         };
-        if let Err(fault) = chain.check(&commit.stream_kind, &commit.stream_id, &commit.payload) {
-            bad.push((commits.len() + 1, hash(&commit.payload), fault));
+        let ExportedCommit { stream_kind, stream_id, payload, .. } = &commit;
+        match chain.check(stream_kind, stream_id, payload) {
+            Err(_) if !is_stream(stream_kind, stream_id) => {
+                leave_out(&format!("record {} ({stream_kind}.{stream_id})", reader.records()))?;
+                continue;
+            }
+            Err(fault) => bad.push((commits.len() + 1, hash(payload), fault)),
+            Ok(()) => {}
         }
         commits.push(commit);
     }

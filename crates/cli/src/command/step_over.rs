@@ -8,6 +8,7 @@ use cuiban_command_handler::{
     CommandMeta, Config, HandleError, Handlers, IdSource, RandomIds, StepOver as Step, SystemClock,
 };
 use cuiban_domain::ids::{Actor, CommandId};
+use cuiban_domain::is_stream;
 use cuiban_domain::text::Line;
 use cuiban_event_log::{EventLog, Position, Stored, StreamId, Token};
 use cuiban_event_schema::{DecodeError, decode, to_json};
@@ -123,16 +124,17 @@ fn what_is_wrong(stored: &Stored) -> Option<DecodeError> {
     }
 }
 
-/// The stream for whose version it counts.
+/// The stream for whose version it counts; none where no aggregate has that stream.
 fn stream_of(stored: &Stored) -> Option<StreamId> {
-    match stored {
-        Stored::Commit(commit) => Some(commit.stream.clone()),
+    let stream = match stored {
+        Stored::Commit(commit) => commit.stream.clone(),
         Stored::Foreign(foreign) => {
             let mut words = foreign.address.split('.');
             let mut token = || Token::new(words.next()?).ok();
-            Some(StreamId { kind: token()?, id: token()? })
+            StreamId { kind: token()?, id: token()? }
         }
-    }
+    };
+    is_stream(stream.kind.as_str(), stream.id.as_str()).then_some(stream)
 }
 
 fn refused(error: HandleError) -> Failure {

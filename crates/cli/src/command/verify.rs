@@ -1,4 +1,4 @@
-//! `cuiban log verify`: whether a log, or an exported one, is as it was written, and which commit is the first that is not.
+//! `cuiban log verify`: whether a log, or an exported one, is as it was written, and which commits are not.
 //!
 //! Each stream's revisions and chain of hashes are checked everywhere. The embedded log is also audited (pages, index,
 //! positions, the seals from row to row), an exported one by the seals from record to record.
@@ -6,6 +6,7 @@
 use std::path::Path;
 
 use anyhow::anyhow;
+use cuiban_domain::is_stream;
 use cuiban_event_log::{Stored, StreamId};
 use cuiban_event_log_sqlite::{AuditFault, Seal};
 use cuiban_event_schema::proto::ExportedForeign;
@@ -22,6 +23,9 @@ use crate::wiring::{Access, Place, open_log};
 
 /// How many commits pass between two looks at the progress bar.
 const COMMITS_PER_TICK: u64 = 1_024;
+
+/// How many faults are told one by one.
+const FAULTS_TOLD_MAX: usize = 100;
 
 /// A bad commit: where, which, and what is wrong. What cannot be told is left out.
 #[derive(Debug, Default)]
@@ -83,7 +87,8 @@ async fn on_nats(place: &LogPlace, settings: Settings) -> Result<Verdict, Failur
             }
         };
         let StreamId { kind, id } = &commit.stream;
-        if let Err(fault) = chain.check(kind.as_str(), id.as_str(), &commit.payload) {
+        let Err(fault) = chain.check(kind.as_str(), id.as_str(), &commit.payload) else { return Ok(()) };
+        if is_stream(kind.as_str(), id.as_str()) {
             verdict.faults.push(Fault {
                 position: Some(commit.position.raw()),
                 stream: Some(commit.stream.to_string()),
@@ -91,11 +96,15 @@ async fn on_nats(place: &LogPlace, settings: Settings) -> Result<Verdict, Failur
                 sha256: Some(hash(&commit.payload)),
                 what: fault.to_string(),
             });
+        } else {
+            verdict.foreign += 1;
+            eprintln!("外来 foreign: {} at position {}", commit.stream, commit.position);
         }
         Ok(())
     })
     .await?;
-    (verdict.commits, verdict.foreign, verdict.streams) = (found.commits, found.foreign, chain.streams());
+    (verdict.commits, verdict.streams) = (found.commits - verdict.foreign, chain.streams());
+    verdict.foreign += found.foreign;
     verdict.leave_out_stepped_over(&chain);
     Ok(verdict)
 }
@@ -167,7 +176,10 @@ fn exported(bytes: &[u8]) -> Result<Verdict, Failure> {
         }
         let linked =
             chain.link(&commit.stream_kind, &commit.stream_id, &commit.payload, hash(&commit.payload));
-        if let Err(fault) = linked {
+        if linked.is_err() && !is_stream(&commit.stream_kind, &commit.stream_id) {
+            (verdict.commits, verdict.foreign) = (verdict.commits - 1, verdict.foreign + 1);
+            bar.suspend(|| eprintln!("外来 foreign: {}.{}", commit.stream_kind, commit.stream_id));
+        } else if let Err(fault) = linked {
             verdict.faults.push(Fault {
                 position: Some(reader.records()),
                 stream: Some(format!("{}.{}", commit.stream_kind, commit.stream_id)),
@@ -248,6 +260,7 @@ impl Verdict {
                 "commits": self.commits, "streams": self.streams, "foreign": self.foreign,
                 "stepped_over": self.stepped_over, "faults": self.faults.len(),
                 "first_fault": first.map(Fault::as_json), "seal": self.seal,
+                "faulty": self.faults.iter().take(FAULTS_TOLD_MAX).map(Fault::as_json).collect::<Vec<_>>(),
             }))?;
         } else {
             let seal = self.seal.as_ref().map_or_else(String::new, |seal| format!(" · 封印 seal {seal}"));
@@ -261,6 +274,9 @@ impl Verdict {
             output::line(&format!(
                 "提交 commits {commits} · 流 streams {streams}{foreign}{stepped_over} · 错误 faults {faults}{seal}"
             ))?;
+        }
+        if !json && self.faults.len() > 1 {
+            self.faults.iter().take(FAULTS_TOLD_MAX).for_each(|fault| eprintln!("错误 fault: {fault}"));
         }
         match first {
             Some(fault) => Err(Failure::Failed(anyhow!("the first bad commit is at {fault}"))),
