@@ -26,6 +26,12 @@ fn beating(vitals: &Vitals, roll: &Roll) -> CancellationToken {
     stop
 }
 
+/// As [`beating`], for a process that may end without a word.
+fn killable(vitals: &Vitals, roll: &Roll) -> tokio::task::JoinHandle<()> {
+    let (vitals, roll) = (vitals.clone(), roll.clone());
+    tokio::spawn(keep_beating(vitals, roll, || DateTime::UNIX_EPOCH, CancellationToken::new()))
+}
+
 fn posts(roll: &Roll) -> Vec<Post> {
     roll.unattended().into_iter().map(|one| one.post).collect()
 }
@@ -80,6 +86,33 @@ async fn a_post_is_attended_while_one_of_several_attends_to_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn of_those_that_are_gone_the_last_one_is_named_and_of_those_that_hang_each() {
+    let roll = Roll::new();
+    let vitals: Vec<_> = ["w-1", "w-2", "w-3"].map(watchdog).into();
+    let _rounds: Vec<_> =
+        vitals.iter().map(|vitals| go_round(vitals.pulse(EXPEDITING, SILENT_MAX))).collect();
+    let named = || -> Vec<String> {
+        roll.unattended().swap_remove(0).silent.into_iter().map(|(who, _)| who).collect()
+    };
+    let beating: Vec<_> = vitals.iter().map(|vitals| killable(vitals, &roll)).collect();
+    pass(LISTENING_MIN).await;
+    // Killed one after the other: none of them says that it leaves.
+    for one in &beating {
+        one.abort();
+        pass(BEAT_EVERY * 2).await;
+    }
+    pass(HEARD_MAX).await;
+    assert_eq!(named(), ["watchdog/w-3"], "since it is gone nobody is there");
+
+    let _again: Vec<_> = vitals[..2].iter().map(|vitals| killable(vitals, &roll)).collect();
+    vitals.iter().for_each(|vitals| vitals.hold(EXPEDITING, true));
+    pass(HEARD_MAX * 2).await;
+    let mut hanging = named();
+    hanging.sort();
+    assert_eq!(hanging, ["watchdog/w-1", "watchdog/w-2"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn nobody_is_missed_before_everybody_could_be_heard() {
     let roll = Roll::new();
     assert!(roll.unattended().is_empty());
@@ -103,6 +136,22 @@ async fn a_beat_comes_over_the_wire_as_it_was_said() {
     assert_eq!(Beat::from_json(value.to_string().as_bytes()).unwrap(), beat);
     value["v"] = 2.into();
     assert!(Beat::from_json(value.to_string().as_bytes()).unwrap_err().to_string().contains("version"));
+}
+
+#[test]
+fn what_somebody_else_says_under_a_role_s_name_is_one_short_plain_line() {
+    let mut beat = watchdog("w-1").beat(DateTime::UNIX_EPOCH, false).unwrap();
+    let detail = format!("all is well\n\u{1b}[2J\u{202e}{}", "x".repeat(10_000));
+    beat.problems = vec![Problem::warning("a\nb", detail); 1_000];
+    beat.instance = "w-1\r\nwatchdog/w-2".to_owned();
+    let heard = Beat::from_json(&beat.to_json().unwrap()).unwrap();
+    assert!(heard.problems.len() < 100);
+    let Problem { code, detail, .. } = &heard.problems[0];
+    assert!(
+        detail.starts_with("all is well\u{fffd}\u{fffd}[2J\u{fffd}xxx") && detail.chars().count() <= 2_000
+    );
+    let texts = [code.as_ref(), detail, &heard.instance];
+    assert!(texts.iter().all(|text| !text.contains(char::is_control)), "{texts:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -95,6 +95,12 @@ impl Desk {
         Self::heard(log, Config::default(), Mounts::ALL, (vitals, Some(Roll::new()))).await
     }
 
+    /// Only commands, in a process that hears heartbeats.
+    pub(crate) async fn of_intake_listening(vitals: Vitals) -> Self {
+        let log = Arc::new(MemoryLog::new());
+        Self::heard(log, Config::default(), Mounts::GATEWAY, (vitals, Some(Roll::new()))).await
+    }
+
     async fn heard(
         log: Arc<dyn EventLog>,
         config: Config,
@@ -107,13 +113,13 @@ impl Desk {
         // The log's own time is the machine's.
         let handling = cuiban_command_handler::Config { clock_ahead_max_ms: None, ..Default::default() };
         let (own_clock, own_log) = (clock.clone(), log.clone());
-        let pulse = vitals.pulse("projector.following", SILENT_MAX);
+        let following = mounts.office.then(|| vitals.pulse("projector.following", SILENT_MAX));
         let handlers = Handlers::start_with_vitals(own_log, own_clock, ids, process, handling, vitals);
         let handlers = handlers.await.unwrap();
-        let projector = if mounts.office {
+        let projector = if let Some(following) = following {
             let dir = tempfile::tempdir().unwrap();
             let (log, all) = (log.clone(), Filter::everything());
-            let started = Projector::start_with_pulse(log, dir.path(), all, Default::default(), pulse);
+            let started = Projector::start_with_pulse(log, dir.path(), all, Default::default(), following);
             Some((started.await.unwrap(), dir))
         } else {
             None

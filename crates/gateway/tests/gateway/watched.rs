@@ -187,6 +187,28 @@ async fn behind_24_unreadable_clocks_the_first_that_nobody_urges_is_found_by_the
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_gateway_without_read_models_says_that_nobody_watches_too_and_is_ready() {
+    let vitals = Vitals::new(Role::Gateway, "gateway-1", "0.1.0");
+    let desk = Desk::of_intake_listening(vitals.clone()).await;
+    let watchdog = Vitals::new(Role::Watchdog, "watchdog-1", "0.1.0");
+    let pulse = watchdog.pulse("watchdog.expediting", SILENT_MAX);
+    let round = tokio::spawn(async move { pulse.idle(std::future::pending::<()>()).await });
+    let (roll, stop) = (desk.roll.clone().unwrap(), CancellationToken::new());
+    tokio::spawn(keep_beating(watchdog.clone(), roll, morning, stop.clone()));
+    let says_so = async || {
+        let stands = desk.get_with("/readyz", &[]).await.ok();
+        problem(&stands, "nobody_watching").is_some_and(|problem| problem["stops"] == false)
+    };
+    tokio::time::sleep(LISTENING_MIN).await;
+    assert!(!says_so().await, "one is there");
+    watchdog.hold("watchdog.expediting", true);
+    tokio::time::sleep(KNOWN_WITHIN).await;
+    assert!(says_so().await, "it hangs");
+    round.abort();
+    stop.cancel();
+}
+
+#[tokio::test(start_paused = true)]
 async fn r3_a_series_that_can_give_no_numbers_is_said_as_soon_as_a_call_is_refused() {
     let house = House::open().await;
     let id = house.desk.registered(call()).await;

@@ -203,6 +203,37 @@ async fn a_server_that_has_the_old_stream_keeps_it_with_narrower_subjects() {
 }
 
 #[tokio::test]
+async fn the_streams_are_made_and_mended_before_the_first_alert() {
+    let Some(server) = Server::start() else { return };
+    let context = jetstream::new(server.client().await);
+    // Somebody made it by hand, and nobody would hear what is kept there.
+    let by_hand = jetstream::stream::Config {
+        name: ALERTS_OUT_STREAM.to_owned(),
+        subjects: vec!["cuiban.alerts-out.>".to_owned()],
+        ..Default::default()
+    };
+    context.create_stream(by_hand).await.unwrap();
+    let world = World::new().await;
+    let config = Config { nats: Some(NatsConfig::default()), ..config() };
+    let clock: Arc<dyn Clock> = world.clock.clone();
+    let outlets = config.outlets(Some(server.client().await), &clock).unwrap();
+    let notifier = world.start("one", outlets, config).await;
+    let made = async {
+        loop {
+            let streams = [ALERTS_OUT_STREAM, ALERTS_STREAM].map(|name| context.get_stream(name));
+            let [out, former] = futures::future::join_all(streams).await.try_into().unwrap();
+            if let (Ok(out), Ok(_)) = (out, former)
+                && out.cached_info().config.republish.is_some()
+            {
+                break;
+            }
+        }
+    };
+    within_reason(made).await;
+    notifier.stop().await;
+}
+
+#[tokio::test]
 async fn a_stream_that_somebody_removed_is_made_again() {
     let Some(server) = Server::start() else { return };
     let client = server.client().await;
