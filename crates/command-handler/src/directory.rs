@@ -32,8 +32,8 @@ pub struct Directory {
 #[derive(Debug)]
 struct Folded {
     known: RwLock<Known>,
-    /// What this process was the last to append.
-    appended: Mutex<Option<(Position, CommitHash)>>,
+    /// The furthest of what this process has read of a stream, or appended.
+    furthest: Mutex<Option<(Position, CommitHash)>>,
     /// Wakes who waits for a position, in the order in which they came.
     moved: Notify,
     /// Tells the task that follows the log that it is another one.
@@ -64,7 +64,7 @@ impl Directory {
     pub fn empty() -> Self {
         let folded = Folded {
             known: RwLock::default(),
-            appended: Mutex::default(),
+            furthest: Mutex::default(),
             moved: Notify::new(),
             exchanged: Notify::new(),
             asking: tokio::sync::Mutex::default(),
@@ -119,9 +119,12 @@ impl Directory {
         self.folded.read().log_generation
     }
 
-    /// What was appended, by which the log is known again.
-    pub(crate) fn note_appended(&self, position: Position, sha256: CommitHash) {
-        *self.folded.appended() = Some((position, sha256));
+    /// What was read of a stream or appended, by which the log is known again: what is kept of it may be no part of another.
+    pub(crate) fn note_seen(&self, position: Position, sha256: CommitHash) {
+        let mut furthest = self.folded.furthest();
+        if furthest.is_none_or(|(known, _)| known < position) {
+            *furthest = Some((position, sha256));
+        }
     }
 
     /// The log was away: it may be another one when it is back.
@@ -203,6 +206,9 @@ impl Source {
         loop {
             self.pulse.turn().await;
             self.pulse.follows(folded.known().applied.raw(), true);
+            if let Some((position, sha256)) = *folded.furthest() {
+                following.witness(position, sha256);
+            }
             let heard = async {
                 tokio::select! {
                     biased;
@@ -213,14 +219,16 @@ impl Source {
                     batch = following.next_batch(BATCH_COMMITS_MAX) => batch,
                 }
             };
-            match self.pulse.idle(heard).await {
-                Some(Ok(batch)) => folded.take(&batch, following.seen()),
-                Some(Err(error)) => {
+            // Nothing may come for hours, and what is seen elsewhere meanwhile is looked for, too.
+            match self.pulse.idle(tokio::time::timeout(self.look_every, heard)).await {
+                Err(_) => {}
+                Ok(Some(Ok(batch))) => folded.take(&batch, following.seen()),
+                Ok(Some(Err(error))) => {
                     folded.doubt(following.seen());
                     following = self.begin_again(error, following.cursor(), &folded).await;
                     folded.set_doubted(false);
                 }
-                None => return,
+                Ok(None) => return,
             }
         }
     }
@@ -286,7 +294,7 @@ impl Folded {
     fn replace_with(&self, anew: &Self) {
         let anew = anew.known();
         let mut known = self.write();
-        *self.appended() = None;
+        *self.furthest() = None;
         *known = Known { log_generation: known.log_generation + 1, ..anew };
         drop(known);
         self.moved.notify_waiters();
@@ -316,14 +324,14 @@ impl Folded {
         self.read().clone()
     }
 
-    /// What was seen of the log, by following it or by appending to it.
+    /// What was seen of the log, by following it, by reading or by appending.
     fn seen(&self) -> Seen {
-        let (seen, appended) = (self.read().seen.clone(), *self.appended());
-        appended.into_iter().fold(seen, |seen, (position, sha256)| seen.and(position, sha256))
+        let (seen, furthest) = (self.read().seen.clone(), *self.furthest());
+        furthest.into_iter().fold(seen, |seen, (position, sha256)| seen.and(position, sha256))
     }
 
-    fn appended(&self) -> MutexGuard<'_, Option<(Position, CommitHash)>> {
-        self.appended.lock().unwrap_or_else(PoisonError::into_inner)
+    fn furthest(&self) -> MutexGuard<'_, Option<(Position, CommitHash)>> {
+        self.furthest.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Known> {

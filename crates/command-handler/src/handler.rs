@@ -333,7 +333,7 @@ impl<A: Aggregate> CommandHandler<A> {
                 self.note_delays(&commit);
                 let stored = RecordedCommit { position, stream: stream.clone(), version, route, payload };
                 let events = loaded.apply(commit, &stored.into());
-                loaded.last_hash.iter().for_each(|hash| self.directory.note_appended(position, *hash));
+                self.note_seen(loaded);
                 Ok(Ok(handled(loaded, Outcome::Recorded, position, loaded.revision, events)))
             }
             Err(AppendError::Conflict { .. }) => {
@@ -401,7 +401,15 @@ impl<A: Aggregate> CommandHandler<A> {
         }
         let read = tail.len();
         tail.into_iter().for_each(|stored| loaded.fold(stream, stored));
+        self.note_seen(loaded);
         Ok(read)
+    }
+
+    /// What is kept of a stream stands on this commit, in this log and no other.
+    fn note_seen(&self, loaded: &Loaded<A>) {
+        if let Some(hash) = loaded.last_hash {
+            self.directory.note_seen(loaded.position, hash);
+        }
     }
 }
 

@@ -741,6 +741,52 @@ async fn numbers_reserved_in_a_log_that_was_restored_since_are_not_handed_out() 
     assert!(others.ends_with("-00001") && ours.ends_with("-00051"), "{others}, {ours}");
 }
 
+/// The log is restored as it was before the answer, and goes on otherwise at the very position; of the former answer this
+/// process has read, and nothing else.
+async fn a_stream_that_was_read_in_a_log_that_was_restored_since(away: bool) {
+    let office = Office::open().await;
+    let handlers = async |seed| {
+        let (clock, ids) = (office.clock.clone(), Arc::new(SeededIds::new(seed)));
+        let actor = Actor::new("test").unwrap();
+        Handlers::start(office.log.clone(), clock, ids, actor, Config::default()).await.unwrap()
+    };
+    let ticket = office.call().await;
+    let backup = office.log.log.head().await.unwrap();
+    let reader = handlers(11).await;
+    office.handlers.ticket(ticket, &respond(), &office.meta()).await.unwrap();
+    assert!(reader.known_ticket(ticket).await.unwrap().responded_at.is_some());
+    office.log.log.cut_after(backup);
+    let assign = TicketCommand::from(AssignHandler { handler: staff("T1") });
+    handlers(12).await.ticket(ticket, &assign, &office.meta()).await.unwrap();
+    let cancel = TicketCommand::from(CancelTicket { reason: Line::new("取消").unwrap() });
+    if away {
+        office.fail_with([Fault::Away]);
+        reader.ticket(ticket, &cancel, &office.meta()).await.unwrap_err();
+    } else {
+        // Nobody asked anything meanwhile; the next look finds out.
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        assert_eq!(reader.directory().log_generation(), 1);
+    }
+    let cancelled = reader.ticket(ticket, &cancel, &office.meta()).await.unwrap().state;
+    assert_eq!((cancelled.responded_at, cancelled.handler), (None, Some(staff("T1"))));
+    let stored = office.log.log.commits_after(Position::START);
+    let mut chain = cuiban_event_schema::Chain::default();
+    for commit in stored {
+        let (kind, id) = (commit.stream.kind.as_str(), commit.stream.id.as_str());
+        chain.check(kind, id, &commit.payload).unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_was_read_before_the_log_was_away_and_restored_is_read_anew() {
+    a_stream_that_was_read_in_a_log_that_was_restored_since(true).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_was_read_before_the_log_was_restored_unnoticed_is_read_anew() {
+    a_stream_that_was_read_in_a_log_that_was_restored_since(false).await;
+}
+
 #[tokio::test]
 async fn a_cached_stream_is_read_anew_when_what_follows_does_not_follow_on_it() {
     let office = Office::open().await;

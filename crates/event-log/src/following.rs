@@ -169,6 +169,13 @@ impl Following {
         }
     }
 
+    /// This is stored at this position, as its follower has learned elsewhere: the next look asks for it, too.
+    pub fn witness(&mut self, position: Position, sha256: [u8; 32]) {
+        if self.marks.iter().all(|mark| mark.position < position) {
+            self.marks.push(Mark { position, sha256 });
+        }
+    }
+
     /// Which log it is, as far as is known by now.
     pub fn log(&self) -> LogIdentity {
         self.identity
