@@ -285,6 +285,58 @@ async fn who_reads_on_nats_makes_no_log_and_passes_by_what_is_foreign() -> Resul
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_was_lost_is_restored_and_never_begun_anew_by_itself() -> Result<()> {
+    let server = NatsServer::start().await;
+    let (url, dir) = (server.url(), tempfile::tempdir()?);
+    let path = |name: &str| dir.path().join(name).to_str().map(str::to_owned).context("a path");
+    let (on_nats, embedded) = (path("on-nats")?, path("embedded")?);
+    let listen = ["--listen", "127.0.0.1:0"];
+    for place in [&["--nats", &url, "--data", &on_nats][..], &["--data", &embedded]] {
+        let process = Process::start(&[&["up"], place, &listen].concat()).await?;
+        Client::new(process.url())?.set_up(3600, 3600).await?;
+        ensure!(process.stop().await? == Some(0));
+    }
+    let (file, export) = (std::path::Path::new(&embedded).join("log.sqlite"), path("log.export")?);
+    stdout(&cuiban(&["log", "export", "--nats", &url, &export])?)?;
+    let client = JetStreamLog::connect_for_reading(server.config()).await?.client();
+    client.request("$JS.API.STREAM.DELETE.CUIBAN", "".into()).await?;
+    std::fs::remove_file(file)?;
+    for place in [&["--nats", &url, "--data", &on_nats][..], &["--data", &embedded]] {
+        let (code, said) = refusal(&cuiban(&[&["up"], place, &listen].concat())?);
+        ensure!(code == Some(1) && said.contains("已丢失"), "{code:?} {said}");
+    }
+    stdout(&cuiban(&["log", "import", "--nats", &url, &export])?)?;
+    stdout(&cuiban(&["log", "import", "--data", &embedded, &export])?)?;
+    for place in [&["--nats", &url, "--data", &on_nats][..], &["--data", &embedded]] {
+        let process = Process::start(&[&["up"], place, &listen].concat()).await?;
+        ensure!(process.stop().await? == Some(0));
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_nothing_can_be_printed_the_work_goes_on() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    // A port that was free a moment ago: what is printed cannot tell which one it is.
+    let address = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full")?;
+    let mut process = tokio::process::Command::new(acceptance::binary()?)
+        .args(["--log", "debug", "up", "--listen", &address, "--data"])
+        .arg(dir.path())
+        .stdin(std::process::Stdio::null())
+        .stdout(full.try_clone()?)
+        .stderr(full)
+        .kill_on_drop(true)
+        .spawn()?;
+    let client = Client::new(&format!("http://{address}"))?;
+    client.set_up(3600, 3600).await?;
+    let stands = client.get_when_ready("/readyz", 0).await?;
+    ensure!(stands["status"] == "ready", "{stands}");
+    ensure!(process.try_wait()?.is_none(), "it lives");
+    Ok(process.kill().await?)
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_commit_that_cannot_be_read_is_looked_at_and_stepped_over() -> Result<()> {
     let server = NatsServer::start().await;
     let (url, dir) = (server.url(), tempfile::tempdir()?);

@@ -67,8 +67,8 @@ pub(crate) struct Up {
     /// Keep the log on NATS JetStream instead of in `--data`.
     #[arg(long, env = "CUIBAN_NATS", value_name = "URL")]
     pub nats: Option<String>,
-    /// Show what it does: invented calls on a scaled clock, nothing is kept.
-    #[arg(long)]
+    /// Show what it does: invented calls on a scaled clock; nothing is kept, and nothing pushed.
+    #[arg(long, conflicts_with_all = ["data", "nats"])]
     pub demo: bool,
     /// How many times as fast as the wall the demonstration's clock runs.
     #[arg(long, requires = "demo", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=36_000))]

@@ -61,7 +61,7 @@ pub(crate) fn code_of(outcome: Outcome) -> ExitCode {
     if failure.is_of_a_reader_that_has_gone() {
         return ExitCode::SUCCESS;
     }
-    eprintln!("cuiban: {failure}");
+    crate::output::note(format_args!("cuiban: {failure}"));
     ExitCode::from(match failure {
         Failure::Failed(_) => 1,
         Failure::Usage(_) => 2,

@@ -18,6 +18,11 @@ pub(crate) fn line(text: &str) -> anyhow::Result<()> {
     Ok(writeln!(std::io::stdout().lock(), "{text}")?)
 }
 
+/// A line on stderr, for whoever looks. One that cannot be written, as the disk behind it is full, is lost.
+pub(crate) fn note(text: impl std::fmt::Display) {
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
+}
+
 /// A table that keeps its columns under Chinese text.
 pub(crate) fn table<const N: usize>(
     headers: [&str; N],

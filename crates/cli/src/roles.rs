@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::beats::NatsBeats;
 use crate::exit::{Failure, OrFailure, Outcome};
+use crate::output;
 use crate::settings::Settings;
 use crate::wiring::DataDir;
 
@@ -185,7 +186,7 @@ impl Base {
         let deliveries = Some(self.deliveries.clone());
         let gateway = Gateway { handlers, models, log, deliveries, config, health };
         let router = cuiban_gateway::router(gateway, mounts).or_usage()?;
-        eprintln!("cuiban: http://{}", listener.local_addr()?);
+        output::note(format_args!("cuiban: http://{}", listener.local_addr()?));
         let served = cuiban_gateway::serve(listener, router, shutdown, grace).await;
         closed.cancel();
         // Whatever became of it, the log and the models are let go of.

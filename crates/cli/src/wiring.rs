@@ -24,8 +24,12 @@ const LAST_COMMITS: u64 = 64;
 /// Whether a log is only looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Access {
+    /// Nothing is made.
     Read,
+    /// A log is made where there was none; where one was lost, it has to be restored first.
     Write,
+    /// A log is made where there is none: it is to be restored.
+    Restore,
 }
 
 /// Where the data folder keeps what.
@@ -117,14 +121,17 @@ pub(crate) async fn connect(
     access: Access,
 ) -> Result<Arc<JetStreamLog>, Failure> {
     let servers = url.split(',').map(str::to_owned).collect();
-    let config = cuiban_event_log_jetstream::Config { servers, ..settings.jetstream.clone() };
+    let lost_beside = (access == Access::Write).then(|| deliveries_stream(settings));
+    let config = cuiban_event_log_jetstream::Config { servers, lost_beside, ..settings.jetstream.clone() };
     let log = match access {
         Access::Read => JetStreamLog::connect_for_reading(config).await,
-        Access::Write => JetStreamLog::connect(config).await,
+        Access::Write | Access::Restore => JetStreamLog::connect(config).await,
     };
     match log {
         Ok(log) => Ok(Arc::new(log)),
-        Err(missing @ ConnectError::Missing { .. }) => Err(Failure::Failed(missing.into())),
+        Err(missing @ (ConnectError::Missing { .. } | ConnectError::Lost { .. })) => {
+            Err(Failure::Failed(missing.into()))
+        }
         Err(error) => Err(Failure::Unreachable(anyhow!(error).context(format!("reach NATS at {url}")))),
     }
 }
@@ -171,13 +178,24 @@ fn sqlite(data: &DataDir, settings: &Settings, access: Access) -> Result<SqliteL
     let config = sqlite_config(data, settings);
     let log = match access {
         Access::Read => SqliteLog::open_read_only(config),
-        Access::Write => {
+        Access::Write | Access::Restore => {
+            let (file, beside) = (data.log_file(), data.deliveries_file());
+            if access == Access::Write && beside.exists() && !file.exists() {
+                let (file, beside) = (file.display(), beside.display());
+                return Err(Failure::Failed(anyhow!(
+                    "日志文件 {file} 已丢失（{beside} 仍在）：请先恢复日志；确要从头开始，请先移走 {beside} / the log {file} was lost, as {beside} is there: restore it, or, to begin anew on purpose, move {beside} away first"
+                )));
+            }
             std::fs::create_dir_all(data.path())
                 .with_context(|| format!("make the folder {}", data.path().display()))?;
             SqliteLog::open(config)
         }
     };
     Ok(log?)
+}
+
+fn deliveries_stream(settings: &Settings) -> String {
+    format!("{}_DELIVERIES", settings.jetstream.stream)
 }
 
 /// The record of deliveries: beside the log on NATS, on as many servers, or in the data folder.
@@ -194,7 +212,7 @@ pub(crate) fn deliveries(
     };
     let log = &settings.jetstream;
     let config = cuiban_deliveries_jetstream::Config {
-        stream: format!("{}_DELIVERIES", log.stream),
+        stream: deliveries_stream(settings),
         prefix: log.prefix.to_string(),
         replicas: log.replicas.into(),
         keep_days,

@@ -312,6 +312,16 @@ impl Folded {
             }
         }
         if applied > before {
+            // What was stepped over in the same breath is nobody's business any more.
+            for first in next.pending.values().map(|pending| &pending.first) {
+                if first.position > before {
+                    tracing::error!(
+                        error = first.reason.as_ref() as &dyn std::error::Error,
+                        stream = %first.stream, position = %first.position,
+                        "a commit of the organisation cannot be read: what its stream said before holds until it is stepped over"
+                    );
+                }
+            }
             let (organisation, pending) = (Arc::new(next.organisation), Arc::new(next.pending));
             let mut known = self.write();
             (known.organisation, known.pending, known.applied) = (organisation, pending, applied);
@@ -353,7 +363,7 @@ impl Next {
     /// What cannot be read leaves what its stream said before in force (R52), and is said.
     fn fold(&mut self, recorded: &RecordedCommit) {
         let stream = &recorded.stream;
-        let decoded = cuiban_event_schema::decode(&recorded.payload);
+        let decoded = crate::unreadable::decode(&recorded.clone().into());
         let (readable, pending) = match (self.pending.remove(stream), decoded) {
             (None, Ok(commit)) => (vec![commit], None),
             (None, Err(error)) => (Vec::new(), Some(Pending::new(stream, recorded.clone().into(), error))),
@@ -361,14 +371,7 @@ impl Next {
         };
         readable.iter().for_each(|commit| self.apply(stream, commit));
         let is_readable = pending.is_none();
-        if let Some(pending) = pending {
-            let error = pending.first.reason.as_ref() as &dyn std::error::Error;
-            tracing::error!(
-                error, %stream, position = %pending.first.position,
-                "a commit of the organisation cannot be read: what its stream said before holds until it is stepped over"
-            );
-            self.pending.insert(stream.clone(), pending);
-        }
+        self.pending.extend(pending.map(|pending| (stream.clone(), pending)));
         match (stream.kind.as_str(), BranchId::new(stream.id.as_str())) {
             (Branch::KIND, Ok(branch)) => self.organisation.set_readable(Some(&branch), is_readable),
             (Company::KIND, _) => self.organisation.set_readable(None, is_readable),

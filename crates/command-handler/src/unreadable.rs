@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use cuiban_domain::Event;
 use cuiban_domain::text::Line;
-use cuiban_event_log::{Position, Stored, StreamId, Token};
+use cuiban_event_log::{Position, RecordedCommit, Stored, StreamId, Token};
 use cuiban_event_schema::{Commit, CommitHash, DecodeError};
 
 use crate::HandleError;
@@ -80,7 +80,9 @@ impl StepOver {
 /// What a stored message says, if it is a commit that this build reads.
 pub(crate) fn decode(stored: &Stored) -> Result<Commit, DecodeError> {
     match stored {
-        Stored::Commit(commit) => cuiban_event_schema::decode(&commit.payload),
+        Stored::Commit(RecordedCommit { stream, payload, .. }) => {
+            cuiban_event_schema::decode_stored(stream.kind.as_str(), stream.id.as_str(), payload)
+        }
         Stored::Foreign(foreign) => Err(DecodeError::Invalid(format!("it is none of ours: {foreign}"))),
     }
 }

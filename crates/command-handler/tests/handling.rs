@@ -601,7 +601,10 @@ async fn what_lies_behind_an_unreadable_commit_counts_when_it_is_stepped_over_an
         let answered = office.call().await;
         office.handlers.ticket(answered, &respond(), &office.meta()).await.unwrap();
         commits.extend(office.log.log.commits_after(first.position));
-        commits.last().unwrap().payload.clone()
+        let mut commit = cuiban_event_schema::decode(&commits.last().unwrap().payload).unwrap();
+        let elsewhere = std::mem::replace(&mut commit.envelope.stream_id, ticket.to_string());
+        assert_eq!(elsewhere, answered.to_string());
+        cuiban_event_schema::encode(&commit.envelope, &commit.events).unwrap().into()
     };
     office.store("ticket", &ticket.to_string(), respond_commit);
     let second = office.spoil("ticket", &ticket.to_string());
@@ -661,6 +664,20 @@ async fn r3_an_unreadable_numbering_stops_its_own_series_when_the_block_is_used_
     let handled = register(request()).await.unwrap();
     assert_eq!(handled.state.number().unwrap().to_string(), format!("{series}-00501"));
     assert_eq!(unreadable(), []);
+}
+
+#[tokio::test]
+async fn a_copy_of_another_stream_s_commit_is_none_of_this_one_and_is_stepped_over() {
+    let office = Office::open().await;
+    let (one, other) = (office.call().await, office.call().await);
+    let stored = office.log.log.commits_after(Position::START);
+    let of_other = stored.iter().find(|commit| commit.stream.id.as_str() == other.to_string()).unwrap();
+    let copy = office.store("ticket", &one.to_string(), of_other.payload.clone());
+    let copied = office.handlers.ticket(one, &respond(), &office.meta()).await;
+    let Err(HandleError::Unreadable(unreadable)) = copied else { panic!("{copied:?}") };
+    assert!(unreadable.reason.to_string().contains(&format!("belongs to ticket.{other}")), "{unreadable:?}");
+    office.handlers.step_over(&copy.stream, &copy.step(), None, &office.meta()).await.unwrap();
+    office.handlers.ticket(one, &respond(), &office.meta()).await.unwrap();
 }
 
 #[tokio::test]

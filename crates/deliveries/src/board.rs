@@ -58,11 +58,17 @@ impl Board {
         messages.filter_map(|message| kept.by_message.get(message).cloned()).collect()
     }
 
-    /// At most `limit` messages for which `wanted` holds, the latest put first.
-    pub fn list(&self, limit: usize, wanted: impl Fn(&Delivery) -> bool) -> Vec<Standing> {
+    /// At most `limit` messages for which `wanted` holds, the latest put first; only what was put before a version, if given.
+    pub fn list(
+        &self,
+        before: Option<Version>,
+        limit: usize,
+        wanted: impl Fn(&Delivery) -> bool,
+    ) -> Vec<Standing> {
         let kept = self.kept.read().unwrap_or_else(PoisonError::into_inner);
         let mut found: Vec<&Standing> =
             kept.by_message.values().filter(|standing| wanted(&standing.delivery)).collect();
+        found.retain(|standing| before.is_none_or(|before| standing.version < before));
         found.sort_by_key(|standing| std::cmp::Reverse(standing.version));
         found.into_iter().take(limit).cloned().collect()
     }

@@ -47,6 +47,12 @@ impl MemoryDeliveries {
         kept.by_version.values().filter_map(|key| kept.by_key.get(key).cloned()).collect()
     }
 
+    /// Everything is lost, as when a stream or a file is removed: whoever follows is told that it has ended.
+    pub fn lose(&self) {
+        let mut kept = self.kept();
+        *kept = Kept { last: kept.last, ..Kept::default() };
+    }
+
     fn kept(&self) -> MutexGuard<'_, Kept> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }

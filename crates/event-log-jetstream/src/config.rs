@@ -22,6 +22,9 @@ pub struct Config {
     pub prefix: Token,
     /// The stream's name.
     pub stream: Token,
+    /// A stream that is only there where a log was: beside it a missing log is one that was lost, and no empty one is made.
+    #[serde(skip)]
+    pub lost_beside: Option<String>,
     /// Where a stream that does not exist yet will be kept.
     pub storage: Storage,
     /// On how many servers a stream that does not exist yet will be kept.
@@ -101,6 +104,7 @@ impl Default for Config {
             monitor: None,
             prefix: token("cuiban"),
             stream: token("CUIBAN"),
+            lost_beside: None,
             storage: Storage::File,
             replicas: 1,
             duplicate_window_ms: 120_000,

@@ -60,6 +60,17 @@ pub enum ConnectError {
         /// The stream's name.
         stream: String,
     },
+    /// There is no such stream any more: another one is there that only has something where a log was. An empty log would
+    /// be taken for that one, and would hand out its numbers again.
+    #[error(
+        "日志流 {stream} 已丢失（{beside} 仍在）：请先恢复日志；确要从头开始，请先删除流 {beside} / connect: the stream {stream} was lost, as {beside} is there: restore the log, or, to begin anew on purpose, delete the stream {beside} first"
+    )]
+    Lost {
+        /// The stream's name.
+        stream: String,
+        /// What is there.
+        beside: String,
+    },
     /// The stream can be neither found nor made.
     #[error("connect: find or make the stream {stream}")]
     Stream {
@@ -112,6 +123,11 @@ pub(crate) async fn connect(config: Config, access: Access) -> Result<Broker, Co
         fitness: Fitness::default(),
     };
     let stream = broker.config.stream.to_string();
+    if access == Access::Write
+        && let Some(beside) = lost(&broker).await
+    {
+        return Err(ConnectError::Lost { stream, beside });
+    }
     let info = match stream_info(&broker, access).await {
         Ok(info) => info,
         Err(error) if access == Access::Read && error.code() == Some(NO_STREAM) => {
@@ -262,6 +278,17 @@ fn is_passing(error: &CallError) -> bool {
         Some(code) => PASSING.contains(&code),
         None => matches!(error, CallError::NotConnected | CallError::ConnectionLost | CallError::NoAnswer(_)),
     }
+}
+
+/// What says that there was a log, where there is none. A broker that does not answer is asked by whoever comes next.
+async fn lost(broker: &Broker) -> Option<String> {
+    let beside = broker.config.lost_beside.clone()?;
+    let is_missing = broker.stream_info().await.is_err_and(|error| error.code() == Some(NO_STREAM));
+    let found: Result<Value, CallError> = match is_missing {
+        true => broker.call(&format!("STREAM.INFO.{beside}"), &Value::Null).await,
+        false => return None,
+    };
+    found.is_ok_and(|info| info["state"]["last_seq"].as_u64() > Some(0)).then_some(beside)
 }
 
 async fn find_or_make(broker: &Broker) -> Result<StreamInfo, CallError> {

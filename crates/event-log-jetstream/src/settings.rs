@@ -119,13 +119,14 @@ fn storage(storage: Storage) -> &'static str {
 }
 
 /// The settings that matter: name, whether promises depend on it, and what the broker means by saying nothing.
-const COMPARED: [(&str, bool, Value); 21] = [
+const COMPARED: [(&str, bool, Value); 22] = [
     ("subjects", true, Value::Null),
     ("storage", true, Value::Null),
     ("retention", true, Value::Null),
     ("discard", true, Value::Null),
     ("max_age", true, Value::Null),
     ("max_msgs_per_subject", true, Value::Null),
+    ("max_msg_size", true, Value::Null),
     ("allow_direct", true, Value::Bool(false)),
     ("allow_rollup_hdrs", true, Value::Bool(false)),
     ("persist_mode", true, Value::Null),
@@ -149,7 +150,12 @@ const GUARDS: [&str; 4] = ["deny_delete", "deny_purge", "max_msgs", "max_bytes"]
 
 /// Compares what is found with what we would have made.
 pub(crate) fn compare(broker: &Broker, found: &Value) -> Vec<Setting> {
-    let wanted = wanted(broker);
+    let mut wanted = wanted(broker);
+    // A limit that the server has anyway is none.
+    let largest = i64::try_from(broker.client.max_payload()).unwrap_or(i64::MAX);
+    if found["max_msg_size"].as_i64().is_some_and(|limit| limit >= largest) {
+        wanted["max_msg_size"] = found["max_msg_size"].clone();
+    }
     let said = |settings: &Value, name: &str, unsaid: &Value| match settings.get(name) {
         None | Some(Value::Null) => unsaid.clone(),
         Some(said) => said.clone(),

@@ -162,6 +162,17 @@ pub fn decode(bytes: &[u8]) -> Result<Commit, DecodeError> {
     Ok(Commit { envelope, events })
 }
 
+/// As [`decode`], of what is stored in this stream. A commit that says that it belongs to another one is none of this one:
+/// a copy of it would tell there what happened elsewhere.
+pub fn decode_stored(stream_kind: &str, stream_id: &str, bytes: &[u8]) -> Result<Commit, DecodeError> {
+    let commit = decode(bytes)?;
+    let Envelope { stream_kind: said_kind, stream_id: said_id, .. } = &commit.envelope;
+    if (said_kind.as_str(), said_id.as_str()) == (stream_kind, stream_id) {
+        return Ok(commit);
+    }
+    Err(DecodeError::Invalid(format!("it says that it belongs to {said_kind}.{said_id}")))
+}
+
 /// The hash by which a stream's next commit names this one.
 pub fn hash(bytes: &[u8]) -> CommitHash {
     Sha256::digest(bytes).into()

@@ -30,7 +30,8 @@ pub mod proto {
 
 pub use chain::{Chain, ChainFault, revision};
 pub use commit::{
-    Commit, CommitHash, DecodeError, EncodeError, Envelope, SCHEMA_VERSION, decode, encode, hash,
+    Commit, CommitHash, DecodeError, EncodeError, Envelope, SCHEMA_VERSION, decode, decode_stored, encode,
+    hash,
 };
 pub use export::{EXPORT_MAGIC, ExportFault, ExportReader, ExportWriter, Exported, commit_id};
 pub use readable::{to_json, to_line};

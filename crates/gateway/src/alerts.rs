@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use cuiban_deliveries::{Board, Delivery, DeliveryState, MessageId, PutError, Standing, send_again};
+use cuiban_deliveries::{Board, Delivery, DeliveryState, MessageId, PutError, Standing, Version, send_again};
 use cuiban_domain::Instant;
 use cuiban_domain::ids::{BranchId, ChannelId, NoticeId, Number};
 use cuiban_domain::text::Line;
@@ -138,6 +138,8 @@ struct AlertsQuery {
     /// 服务中心 / only of this branch.
     #[param(inline)]
     branch: Option<BranchId>,
+    /// 接着此游标 / go on after this `next_cursor`.
+    cursor: Option<String>,
     /// 最多几行 / at most so many rows.
     #[param(minimum = 1)]
     limit: Option<usize>,
@@ -156,7 +158,8 @@ async fn list(
     Params(query): Params<AlertsQuery>,
 ) -> Result<Json<Page<AlertRow>>, Refusal> {
     let limit = crate::office::PageQuery::new(None, query.limit).into_page(&front.config)?.limit;
-    let rows = front.board()?.list(limit, |delivery| {
+    let before = query.cursor.as_deref().map(before).transpose()?;
+    let mut rows = front.board()?.list(before, limit + 1, |delivery| {
         let state = AlertState::from(&delivery.state);
         let stands_so = match query.state {
             Some(wanted) => state == wanted,
@@ -166,7 +169,15 @@ async fn list(
             && query.channel.as_ref().is_none_or(|channel| *channel == delivery.channel)
             && query.branch.as_ref().is_none_or(|branch| *branch == delivery.branch)
     });
-    Ok(Json(Page::whole(rows.into_iter().map(|standing| standing.delivery.into()).collect())))
+    let has_more = rows.len() > limit;
+    rows.truncate(limit);
+    let next_cursor = rows.last().filter(|_| has_more).map(|last| last.version.0.to_string());
+    Ok(Json(Page::new(rows.into_iter().map(|standing| standing.delivery.into()).collect(), next_cursor)))
+}
+
+fn before(cursor: &str) -> Result<Version, Refusal> {
+    let reason = || "`cursor` is not one that a page gave".to_owned();
+    cursor.parse().map(Version).map_err(|_| Refusal::InvalidQuery { reason: reason() })
 }
 
 async fn resend(
@@ -181,6 +192,8 @@ async fn resend(
     };
     // By its own message rather than by the digest that told of it, and never by its withdrawal.
     let told = latest_by_channel(board, alert.0).into_iter();
+    // What was superseded holds no more, and goes to nobody.
+    let told = told.filter(|standing| !matches!(standing.delivery.state, DeliveryState::Withdrawn { .. }));
     let told: Vec<_> = told.filter(|standing| !standing.delivery.message.withdrawn).filter(wanted).collect();
     if told.is_empty() {
         return Err(Refusal::NothingToResend);
@@ -238,10 +251,8 @@ fn delivery_row(delivery: Delivery) -> DeliveryRow {
         DeliveryState::InFlight { .. } => DeliveryOutcome::Failed(line("推送中 / being pushed")),
         DeliveryState::Asked { .. } => DeliveryOutcome::Failed(line("待重推 / to be sent again")),
         DeliveryState::GivenUp { reason, .. } => DeliveryOutcome::GivenUp(line(reason)),
-        DeliveryState::Skipped => DeliveryOutcome::GivenUp(line("早于渠道 / older than the channel")),
-        DeliveryState::Withdrawn { .. } => {
-            DeliveryOutcome::GivenUp(line("已撤回 / withdrawn before it was taken"))
-        }
+        DeliveryState::Skipped => DeliveryOutcome::Skipped,
+        DeliveryState::Withdrawn { .. } => DeliveryOutcome::Withdrawn,
     };
     DeliveryRow { channel: delivery.channel, attempts: delivery.attempts, outcome, attempted_at: delivery.at }
 }

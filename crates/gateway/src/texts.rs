@@ -117,7 +117,7 @@ fn refusal_detail(refusal: &Refusal) -> String {
             both(format!("{branch} 尚未开设"), format!("{branch} was never opened"))
         }
         Refusal::NothingToResend => fixed(
-            "各渠道都已送达、尚未推送过，或没有此提醒；要向已送达的渠道重推，请指明 channel / every channel has taken it, none has begun to push it, or there is no such alert; to send it again through one that has taken it, name the channel",
+            "各渠道都已送达、尚未推送过，催办已撤回，或没有此提醒；要向已送达的渠道重推，请指明 channel / every channel has taken it, none has begun to push it, its notice was withdrawn, or there is no such alert; to send it again through one that has taken it, name the channel",
         ),
         Refusal::NoticeNotFound => fixed("请核对催办单编号 / check the notice's id"),
         Refusal::UnsupportedMediaType => {

@@ -89,6 +89,12 @@ impl Backlog {
         self.waiting.len() + self.retries.values().map(|parcel| parcel.alerts.len()).sum::<usize>()
     }
 
+    /// The alerts that wait.
+    pub(crate) fn messages(&self) -> impl Iterator<Item = MessageId> + '_ {
+        let retries = self.retries.values().flat_map(|parcel| &parcel.alerts).map(|(_, waiting)| waiting);
+        self.waiting.values().chain(retries).map(|waiting| waiting.message)
+    }
+
     /// Takes an alert in, or back.
     pub(crate) fn insert(&mut self, place: Place, waiting: Waiting) {
         self.take(place);

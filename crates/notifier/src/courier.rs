@@ -48,6 +48,8 @@ pub(crate) struct Errand {
     pub(crate) known: Option<Known>,
     /// Whether the notice may have arrived that this one takes back.
     pub(crate) notice_arrived: bool,
+    /// Whether it was waiting when the record of deliveries was lost, which knows nothing of it any more.
+    pub(crate) was_waiting: bool,
 }
 
 /// Alerts on their way together.
@@ -265,7 +267,7 @@ impl Courier {
             return Ended::NotBegun;
         }
         returned.maybe_twice += u64::from(twice);
-        let message = Arc::new(message);
+        let message = Arc::new(Message { asked_at: before.asked_at, ..message });
         let pushed = self.push(&message).await;
         self.note(&pushed, marked.attempts, returned);
         let (now, attempts) = (self.now(), marked.attempts);
@@ -403,7 +405,8 @@ impl Courier {
     fn verdict(&self, kept: &KeptAlert, errand: &Errand, begins_at: Instant) -> Verdict {
         let (alert, now) = (&kept.alert, self.now());
         let maybe_arrived = errand.known.as_ref().is_some_and(Known::may_have_arrived);
-        if alert.withdrawn && !errand.notice_arrived {
+        // Nor if somebody asks for it: it holds no more.
+        if (alert.withdrawn && !errand.notice_arrived) || (kept.superseded && !alert.withdrawn) {
             return Verdict::Settle(DeliveryState::Withdrawn { maybe_arrived });
         }
         let asked = match errand.known.as_ref().map(|known| &known.standing) {
@@ -418,10 +421,7 @@ impl Courier {
         if asked {
             return Verdict::Push;
         }
-        if kept.superseded && !alert.withdrawn {
-            return Verdict::Settle(DeliveryState::Withdrawn { maybe_arrived });
-        }
-        if errand.known.is_none() && alert.issued_at < begins_at {
+        if errand.known.is_none() && alert.issued_at < begins_at && !errand.was_waiting {
             return Verdict::Settle(DeliveryState::Skipped);
         }
         match self.too_old(&self.delivery_of(errand, alert), now) {
@@ -466,7 +466,8 @@ impl Courier {
     /// The alert as the outbox has it; one that is not kept any more is nobody's business.
     fn kept(&self, errand: &Errand, returned: &mut Returned) -> Option<KeptAlert> {
         match self.outbox.at(Lane::of(errand.waiting.severity), errand.place) {
-            Ok(kept) => kept,
+            // Built anew from another log meanwhile, it may have another alert there.
+            Ok(kept) => kept.filter(|kept| kept.alert.message() == errand.waiting.message),
             Err(error) => {
                 let channel = self.outlet.channel.id();
                 tracing::warn!(error = &error as &dyn std::error::Error, %channel, "an alert waits for the outbox");

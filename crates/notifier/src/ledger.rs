@@ -57,7 +57,10 @@ impl Ledger {
         self.followed = self.followed.max(stored.version);
         match stored.record {
             Record::Channel(begun) => {
-                self.begun = Some((stored.version, begun));
+                // Nothing was recorded before it happened: by a clock that was far ahead a channel would never begin.
+                let (begins_at, confirmed_at) =
+                    (begun.begins_at.min(stored.stored_at), begun.confirmed_at.min(stored.stored_at));
+                self.begun = Some((stored.version, ChannelBegun { begins_at, confirmed_at, ..begun }));
                 Change::Other
             }
             // Whoever asks for it is told who has it.

@@ -60,6 +60,7 @@ pub(crate) async fn keep_looking(looking: Looking, stop: CancellationToken) {
             for Watched { status, .. } in &watched {
                 let status = status.borrow();
                 found.extend(waiting(&status, now).into_iter().chain(unheard(&status, looks)));
+                found.extend(lost(&status));
             }
             found.extend(anew(&outbox.quarantined()));
             handlers.vitals().set_problems("notifier.channels", found);
@@ -115,6 +116,17 @@ fn unheard(status: &ChannelStatus, looks: u32) -> Option<Problem> {
             "读不到推送记录，通道 {id} 不推送 / the record of deliveries cannot be followed: nothing is pushed through {id}"
         );
         Problem::stopping("deliveries_unheard", said)
+    })
+}
+
+/// A record of deliveries that is another one than was followed.
+fn lost(status: &ChannelStatus) -> Option<Problem> {
+    status.record_lost.then(|| {
+        let id = &status.channel;
+        let said = format!(
+            "通道 {id} 的推送记录丢失或被更换：仍在等待的照常推送，此前的一概视为已推送；请核对：cuiban alerts list --state skipped / the record of deliveries of the channel {id} was lost or exchanged: what waited is pushed, everything before counts as pushed; look at cuiban alerts list --state skipped, and send again what is missing"
+        );
+        Problem::warning("deliveries_lost", said)
     })
 }
 

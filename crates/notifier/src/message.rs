@@ -26,6 +26,8 @@ pub struct Message {
     pub topic: &'static str,
     /// Whether the receiver may have it already.
     pub maybe_twice: bool,
+    /// When somebody asked to have it sent again: then it is to be heard again, whoever has it already.
+    pub asked_at: Option<Instant>,
     /// What people read, in Chinese.
     pub text_zh: String,
     /// What people read, in English.
@@ -110,6 +112,7 @@ impl Message {
             to_company: !alert.departments.is_empty(),
             topic: severity.as_str(),
             maybe_twice,
+            asked_at: None,
             text_zh: zh,
             text_en: en,
             json,
@@ -141,6 +144,7 @@ impl Message {
             to_company: alerts.iter().any(|alert| !alert.departments.is_empty()),
             topic: DIGEST,
             maybe_twice,
+            asked_at: None,
             text_zh: zh,
             text_en: en,
             json,

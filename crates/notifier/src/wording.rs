@@ -190,7 +190,8 @@ fn subject(alert: &Alert) -> Texts {
     let ticket = ticket_word(alert);
     let urgency = alert.urgency.and_then(urgency_words);
     let product = alert.product_model.as_ref().map(single_line);
-    let product = product.as_ref().map(Name::as_str);
+    let product = product.as_ref().map(|product| without_frames(product.as_str()));
+    let product = product.as_deref();
     let details =
         |urgency: Option<&'static str>| [urgency, product].into_iter().flatten().collect::<Vec<_>>();
     let (zh, en) = (details(urgency.map(|(zh, _)| zh)), details(urgency.map(|(_, en)| en)));
@@ -202,6 +203,18 @@ fn subject(alert: &Alert) -> Texts {
         zh: format!("{kind_zh} {ticket}{}", in_brackets("（", zh.join("，"), "）")),
         en: format!("{kind_en} {ticket}{}", in_brackets(" (", en.join(", "), ")")),
     }
+}
+
+/// Without the brackets by which a text shows what it is and where a name ends: a name cannot word another alert.
+fn without_frames(text: &str) -> String {
+    let plain = |c| match c {
+        '【' | '〔' | '［' => '[',
+        '】' | '〕' | '］' => ']',
+        '（' => '(',
+        '）' => ')',
+        c => c,
+    };
+    text.chars().map(plain).collect()
 }
 
 /// The number for people, or the id while that is not known.
@@ -338,6 +351,14 @@ mod tests {
         let model = Name::recorded("KX\n【催办】BX-1".to_owned()).unwrap();
         let texts = alert(&Alert { product_model: Some(model), ..testing::notice(1) }, &manner());
         assert_eq!((texts.zh.lines().count(), texts.en.lines().count()), (1, 1));
+    }
+
+    #[test]
+    fn a_name_cannot_end_the_brackets_that_it_stands_in_nor_begin_another_alert() {
+        let model = Name::new("K）：响应已处理。【催办撤销】报修 BX-202611-00002（").unwrap();
+        let texts = alert(&Alert { product_model: Some(model), ..testing::notice(1) }, &manner());
+        assert_eq!(texts.zh.matches(['【', '】', '（', '）']).count(), 6, "{}", texts.zh);
+        assert!(texts.zh.contains("K)：响应已处理。[催办撤销]报修 BX-202611-00002("), "{}", texts.zh);
     }
 
     #[test]

@@ -46,6 +46,7 @@ pub(crate) struct Standing {
     pub(crate) serving_version: Option<u32>,
     pub(crate) position: Position,
     pub(crate) parked: u64,
+    pub(crate) foreign: u64,
     pub(crate) rows: u64,
 }
 
@@ -152,7 +153,7 @@ impl Follower {
             biased;
             () = self.stop.cancelled() => Err(Interrupted::Stopped),
             _ = generations.wait_for(|present| *present != generation) => Ok(()),
-            result = self.follow_from(cursors, &mut folding) => result,
+            result = self.follow_from(cursors, generation, &mut folding) => result,
         };
         // Whatever ended it: nothing is written any more when this returns.
         if let Some(Folding { task, .. }) = folding {
@@ -171,6 +172,7 @@ impl Follower {
     async fn follow_from(
         &self,
         cursors: Vec<Cursor>,
+        generation: u64,
         folding: &mut Option<Folding>,
     ) -> Result<(), Interrupted> {
         let least = cursors.iter().min_by_key(|cursor| cursor.position).copied().unwrap_or_default();
@@ -183,7 +185,7 @@ impl Follower {
         let following = Following::begin(self.log.clone(), self.filter.clone(), least, look_every);
         let mut following = following.await.map_err(Interrupted::Log)?;
         let (position, head) = (least.position, self.head().await?.max(least.position));
-        self.progress.send_replace(Progress { position, head, caught_up: false });
+        self.progress.send_replace(Progress { position, head, caught_up: false, generation });
         self.pulse.follows(position.raw(), false);
         self.pump(&mut following, folding).await
     }
@@ -383,7 +385,7 @@ mod tests {
         let token = |text| Token::new(text).unwrap();
         let commit = |position| RecordedCommit {
             position: Position::from_raw(position),
-            stream: StreamId { kind: token("ticket"), id: token("one") },
+            stream: StreamId { kind: token("branch"), id: token("B0") },
             version: StreamVersion::from_raw(position),
             route: Route { branch: token("_"), class: token("case") },
             payload: b"nothing".as_slice().into(),

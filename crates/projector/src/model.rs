@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
-use cuiban_event_log::{Cursor, Foreign, LogIdentity, Position, StreamId};
+use cuiban_domain::is_stream;
+use cuiban_event_log::{Cursor, Foreign, LogIdentity, Position, RecordedCommit, StreamId};
 use cuiban_vitals::in_one_line;
 use tokio::sync::watch;
 
@@ -285,7 +286,8 @@ impl<P: Projection> Model<P> {
                 version: P::VERSION,
                 serving_version: attached.serving(P::VERSION).map(|(version, _)| version),
                 position: Position::from_raw(writer.meta.cursor),
-                parked: writer.parked.values().sum::<u64>() + writer.foreign,
+                parked: writer.parked.values().sum(),
+                foreign: writer.foreign,
                 rows: writer.meta.rows,
             })
         })
@@ -438,6 +440,11 @@ impl<'a> Batch<'a> {
 
     fn fold<P: Projection>(&mut self, model: &Inner<P>, incoming: &Incoming) -> Result<(), StoreError> {
         let stream = &incoming.recorded.stream;
+        if incoming.commit.is_err() && !is_stream(stream.kind.as_str(), stream.id.as_str()) {
+            let RecordedCommit { position, stream, version, route, payload } = incoming.recorded.clone();
+            let address = format!("{stream}.{}.{}", route.branch, route.class);
+            return self.park_foreign(&Foreign { position, version, address, payload });
+        }
         if self.parked.contains_key(stream) {
             return self.park(incoming, "an earlier commit of the stream is set aside".to_owned());
         }

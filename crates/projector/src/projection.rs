@@ -1,7 +1,7 @@
 //! What a fold is: a pure function of a commit and the rows so far.
 
 use cuiban_domain::Event;
-use cuiban_event_log::{Position, RecordedCommit};
+use cuiban_event_log::{Position, RecordedCommit, StreamId};
 use cuiban_event_schema::{Commit, DecodeError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -20,7 +20,8 @@ pub struct Incoming {
 impl Incoming {
     /// Reads the commit.
     pub fn decode(recorded: RecordedCommit) -> Self {
-        let commit = cuiban_event_schema::decode(&recorded.payload);
+        let StreamId { kind, id } = &recorded.stream;
+        let commit = cuiban_event_schema::decode_stored(kind.as_str(), id.as_str(), &recorded.payload);
         Self { recorded, commit }
     }
 

@@ -19,6 +19,8 @@ pub struct Progress {
     pub head: Position,
     /// Everything that was stored when following began is folded.
     pub caught_up: bool,
+    /// Counted up each time that the store is opened anew: after damage, and when the log is another one.
+    pub generation: u64,
 }
 
 /// The running read models. Ends when it is stopped or dropped.

@@ -99,18 +99,21 @@ impl Roll {
         let now = ticks();
         let mut heard = self.heard();
         heard.insert((beat.role.clone(), beat.instance.clone()), (beat, now));
-        heard.retain(|_, (beat, at)| {
-            let kept = if beat.leaving { HEARD_MAX } else { KEPT };
-            now.duration_since(*at) <= kept
-        });
+        heard.retain(|_, (_, at)| now.duration_since(*at) <= KEPT);
         while heard.len() > INSTANCES_MAX {
             let oldest = heard.iter().min_by_key(|(_, (_, at))| *at).map(|(who, _)| who.clone());
             oldest.and_then(|who| heard.remove(&who));
         }
     }
 
-    /// Everybody on the roll, by role and instance.
+    /// Everybody on the roll, by role and instance; who has said that it leaves is on it for a moment yet.
     pub fn everybody(&self) -> Vec<Heard> {
+        let mut everybody = self.whoever_was_heard();
+        everybody.retain(|heard| heard.is_there() || !heard.beat.leaving);
+        everybody
+    }
+
+    fn whoever_was_heard(&self) -> Vec<Heard> {
         let heard = self.heard();
         heard.values().map(|(beat, at)| Heard { beat: beat.clone(), ago: at.elapsed() }).collect()
     }
@@ -125,7 +128,7 @@ impl Roll {
         if !self.knows() {
             return Vec::new();
         }
-        let everybody = self.everybody();
+        let everybody = self.whoever_was_heard();
         let unattended = |post: Post| {
             let mut silent = Vec::new();
             for heard in &everybody {
@@ -133,7 +136,7 @@ impl Roll {
                     if heard.is_there() && !one.is_silent(heard.ago) {
                         return None;
                     }
-                    if !heard.beat.leaving {
+                    if !(heard.beat.leaving && heard.is_there()) {
                         silent.push((heard.is_there(), heard.beat.who(), one.age(heard.ago)));
                     }
                 }

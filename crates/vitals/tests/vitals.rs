@@ -94,15 +94,21 @@ async fn of_those_that_are_gone_the_last_one_is_named_and_of_those_that_hang_eac
     let named = || -> Vec<String> {
         roll.unattended().swap_remove(0).silent.into_iter().map(|(who, _)| who).collect()
     };
-    let beating: Vec<_> = vitals.iter().map(|vitals| killable(vitals, &roll)).collect();
+    let processes: Vec<_> = vitals.iter().map(|vitals| killable(vitals, &roll)).collect();
     pass(LISTENING_MIN).await;
     // Killed one after the other: none of them says that it leaves.
-    for one in &beating {
+    for one in &processes {
         one.abort();
         pass(BEAT_EVERY * 2).await;
     }
     pass(HEARD_MAX).await;
     assert_eq!(named(), ["watchdog/w-3"], "since it is gone nobody is there");
+    // One that comes back, and goes with a word.
+    let stop = beating(&vitals[0], &roll);
+    pass(BEAT_EVERY * 2).await;
+    stop.cancel();
+    pass(HEARD_MAX + BEAT_EVERY).await;
+    assert_eq!(named(), ["watchdog/w-1"]);
 
     let _again: Vec<_> = vitals[..2].iter().map(|vitals| killable(vitals, &roll)).collect();
     vitals.iter().for_each(|vitals| vitals.hold(EXPEDITING, true));

@@ -15,4 +15,7 @@ pub enum WatchError {
     /// Keeping them ended in the middle.
     #[error("a task of the watchdog did not end well")]
     Task(#[from] tokio::task::JoinError),
+    /// A loop panicked; what it said is on stderr.
+    #[error("a loop of the watchdog panicked")]
+    Panicked,
 }

@@ -1,5 +1,6 @@
 //! The watchdog in the background: two loops, each from a cursor of its own, each begun again when it fails.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use cuiban_projector::{
     Incoming, Key, MemoryDisk, Model, OpenClock, OpenClocks, ParkedEntry, StoreError, StorePlace,
 };
 use cuiban_vitals::{Problem, Reading, SILENT_MAX, in_one_line};
+use futures::FutureExt;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -135,7 +137,8 @@ where
 {
     let mut place = place;
     while !parts.stop.is_cancelled() {
-        if let Err(error) = run(parts.clone(), place.clone()).await {
+        let ran = AssertUnwindSafe(run(parts.clone(), place.clone())).catch_unwind().await;
+        if let Err(error) = ran.unwrap_or(Err(WatchError::Panicked)) {
             tracing::error!(error = &error as &dyn std::error::Error, %place, "the watchdog begins again");
             if let WatchError::Store(StoreError::Unavailable { .. } | StoreError::Unwritable(_)) = &error {
                 parts.tell_unkept(Some(in_one_line(&error).into()));

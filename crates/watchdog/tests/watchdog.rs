@@ -550,7 +550,10 @@ async fn r36_a_changed_policy_behind_an_unreadable_commit_moves_due_instants_whe
         let open = OpenBranch { branch: elsewhere.clone(), name: name("城西"), province: None };
         office.handlers.branch(&elsewhere, &open.into(), &office.meta()).await.unwrap();
         office.handlers.branch(&elsewhere, &two_hours(), &office.meta()).await.unwrap();
-        office.memory.commits_after(before)[1].payload.clone()
+        let mut commit =
+            cuiban_event_schema::decode(&office.memory.commits_after(before)[1].payload).unwrap();
+        commit.envelope.stream_id = "B0".to_owned();
+        Bytes::from(cuiban_event_schema::encode(&commit.envelope, &commit.events).unwrap())
     };
     office.call().await;
     let watchdog = office.watch("one");

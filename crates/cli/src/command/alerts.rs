@@ -9,6 +9,9 @@ use crate::exit::{Failure, Outcome};
 use crate::output;
 use crate::wiring::{Answer, Remote};
 
+/// How many rows are asked for at a time.
+const PAGE_ROWS: usize = 200;
+
 pub(crate) fn run(args: Alerts) -> Outcome {
     runtime()?.block_on(async {
         match args.what {
@@ -16,12 +19,23 @@ pub(crate) fn run(args: Alerts) -> Outcome {
                 let wanted = [("state", state), ("channel", channel)];
                 let query: Vec<String> =
                     wanted.into_iter().filter_map(|(name, word)| Some(format!("{name}={}", word?))).collect();
-                let alerts = remote(&system)?.get(&format!("/v1/alerts?{}", query.join("&"))).await?;
-                show(&alerts, system.json)
+                show(&all(&remote(&system)?, &query.join("&")).await?, system.json)
             }
             AlertsWhat::Resend { system, ids, channel } => resend(&system, &ids, channel).await,
         }
     })
+}
+
+/// Every page.
+async fn all(remote: &Remote, query: &str) -> Result<Value, Failure> {
+    let (mut rows, mut after) = (Vec::new(), String::new());
+    loop {
+        let page = remote.get(&format!("/v1/alerts?limit={PAGE_ROWS}&{query}{after}")).await?;
+        rows.extend(page["data"].as_array().cloned().unwrap_or_default());
+        let Some(cursor) = page["next_cursor"].as_str() else { break };
+        after = format!("&cursor={cursor}");
+    }
+    Ok(json!({ "data": rows, "next_cursor": null }))
 }
 
 fn remote(system: &RunningSystem) -> anyhow::Result<Remote> {

@@ -23,7 +23,7 @@ pub(crate) fn run(args: &Bench) -> Outcome {
         return grown(args, &machine, &cuiban_bench::grow(&args.sizes, &hear)?);
     }
     let options = Options { rounds: args.rounds, only: args.only.clone(), long: args.long };
-    let see = |figure: &Figure| eprintln!("  {}", one_line(figure));
+    let see = |figure: &Figure| output::note(format_args!("  {}", one_line(figure)));
     let figures = cuiban_bench::run(&options, &hear, see)?;
     if args.json {
         return Ok(output::json(&json!({ "machine": machine, "rounds": args.rounds, "figures": figures }))?);
@@ -99,7 +99,7 @@ fn hear(bar: &mut Option<ProgressBar>, what: &str, share: Option<(u64, u64)>) {
             if let Some(bar) = bar.take() {
                 bar.finish_and_clear();
             }
-            eprintln!("测量 measuring: {what}");
+            output::note(format_args!("测量 measuring: {what}"));
         }
         Some((done, of)) => {
             let bar = bar.get_or_insert_with(|| output::progress("", of));

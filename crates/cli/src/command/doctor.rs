@@ -285,7 +285,7 @@ fn read_models(data: &DataDir) -> Finding {
     if aside.is_empty() {
         Finding::ok("读模型 read models", "没有隔离目录 nothing was put aside")
     } else {
-        let advice = "已自动重建；检查磁盘后可删除 / rebuilt already; check the disk, then delete them";
+        let advice = "已自动重建；各目录内 why 文件写明原因：损坏的，检查磁盘后可删除；属于另一份日志的，先确认没有丢失已受理的事项 / rebuilt already; the file `why` in each says why: check the disk before you delete damaged ones, and that nothing acknowledged is missing before you delete those of another log";
         Finding::attention("读模型 read models", aside.join(", "), advice)
     }
 }

@@ -158,7 +158,7 @@ pub(super) async fn each_stored(
                 Stored::Commit(_) => found.commits += 1,
                 Stored::Foreign(foreign) => {
                     found.foreign += 1;
-                    bar.suspend(|| eprintln!("外来 foreign: {foreign}"));
+                    bar.suspend(|| output::note(format_args!("外来 foreign: {foreign}")));
                 }
             }
             take(stored)?;
@@ -209,14 +209,14 @@ async fn export(place: &LogPlace, settings: Settings, file: &Path) -> Outcome {
     to.write_all(&writer.trailer())?;
     to.flush()?;
     let strange = if foreign > 0 { format!(" · 外来 foreign {foreign}") } else { String::new() };
-    eprintln!("导出 exported {commits}{strange}");
+    output::note(format_args!("导出 exported {commits}{strange}"));
     Ok(())
 }
 
 async fn import(place: &LogPlace, settings: Settings, file: &Path, leave_out_foreign: bool) -> Outcome {
     let bytes = read_all(file).or_usage()?;
     let commits = checked(&bytes, leave_out_foreign).or_usage()?;
-    let log = open_log(place, settings, Access::Write).await?;
+    let log = open_log(place, settings, Access::Restore).await?;
     if log.head().await.or_unreachable()? != Position::START {
         return Err(Failure::Conflict(anyhow!("the log is not empty: import into a new one")));
     }
@@ -246,7 +246,7 @@ fn checked(bytes: &[u8], leave_out_foreign: bool) -> anyhow::Result<Vec<Exported
     let (mut chain, mut commits, mut bad) = (Chain::default(), Vec::new(), Vec::new());
     let leave_out = |what: &str| {
         ensure!(leave_out_foreign, "{what} is none of cuiban's: import the rest with --leave-out-foreign");
-        eprintln!("外来 left out: {what}");
+        output::note(format_args!("外来 left out: {what}"));
         Ok(())
     };
     while let Some(message) = reader.next_message()? {

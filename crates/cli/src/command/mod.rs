@@ -17,6 +17,8 @@ mod ticket;
 mod up;
 mod verify;
 
+use std::io::IsTerminal;
+
 use clap::CommandFactory;
 use tracing_subscriber::EnvFilter;
 
@@ -29,7 +31,13 @@ pub(crate) fn run(args: Args) -> Outcome {
     let filter = EnvFilter::try_new(&args.log).or_usage()?;
     // What services log about simulated failures is no news; `--trace` tells of them.
     if !matches!(args.command, Command::Simulate(_)) {
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+        tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_writer(std::io::stderr)
+            .with_ansi(std::io::stderr().is_terminal())
+            // Of a line that cannot be written nothing can be written either, and that it cannot ends no work.
+            .log_internal_errors(false)
+            .init();
     }
     let settings = Settings::read(args.config.as_deref())?;
     match args.command {

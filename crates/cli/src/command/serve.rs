@@ -11,6 +11,7 @@ use cuiban_vitals::{self as vitals, Roll};
 use super::runtime;
 use crate::args::{Role, Serve};
 use crate::exit::{OrFailure, Outcome};
+use crate::output;
 use crate::roles::{self, Base, Heart, Listen, stop_signal};
 use crate::settings::Settings;
 use crate::wiring::{Access, DataDir, connect, deliveries};
@@ -50,14 +51,14 @@ async fn serve(args: Serve, settings: Settings) -> Outcome {
         }
         Role::Watchdog => {
             let watchdog = base.watchdog(&data.watchdog());
-            eprintln!("cuiban: watching");
+            output::note("cuiban: watching");
             let served = base.serve_beside(listener, &data).await;
             watchdog.stop().await;
             served
         }
         Role::Notifier => {
             let notifier = base.notifier(&data.outbox(), Some(client.clone())).await?;
-            eprintln!("cuiban: notifying");
+            output::note("cuiban: notifying");
             let served = base.serve_beside(listener, &data).await;
             notifier.stop().await;
             served

@@ -117,14 +117,19 @@ impl Sum {
 
 /// Says what a seed broke, and how to see it again in the fewest steps.
 fn complain(report: &SeedReport, options: &Options, no_shrink: bool) -> Result<(), SimulationError> {
-    eprintln!("种子 seed {}: {:#?}\n→ {}", report.seed, report.violations, options.command());
+    output::note(format_args!(
+        "种子 seed {}: {:#?}\n→ {}",
+        report.seed,
+        report.violations,
+        options.command()
+    ));
     if no_shrink {
         return Ok(());
     }
     let (shorter, runs) = shrink(options)?;
     let report = simulate(&shorter)?;
-    eprintln!("缩短后（{runs} 次运行）/ made shorter in {runs} runs:");
-    report.trace.iter().for_each(|line| eprintln!("{line}"));
-    eprintln!("{:#?}\n→ {}", report.violations, shorter.command());
+    output::note(format_args!("缩短后（{runs} 次运行）/ made shorter in {runs} runs:"));
+    report.trace.iter().for_each(output::note);
+    output::note(format_args!("{:#?}\n→ {}", report.violations, shorter.command()));
     Ok(())
 }

@@ -48,6 +48,8 @@ async fn up(args: Up, mut settings: Settings) -> Outcome {
     };
     let clock: Arc<dyn Clock> = if args.demo {
         settings.command_handler.clock_ahead_max_ms = None;
+        // What is invented is no supervisor's business.
+        (settings.notifier.webhooks, settings.notifier.nats) = (Vec::new(), None);
         let (begins_at, speed) =
             (demo_begins_at(SystemClock::new().now())?, args.speed.unwrap_or(DEMO_SPEED));
         // What takes a moment takes many times as long by this clock.

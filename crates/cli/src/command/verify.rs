@@ -98,7 +98,7 @@ async fn on_nats(place: &LogPlace, settings: Settings) -> Result<Verdict, Failur
             });
         } else {
             verdict.foreign += 1;
-            eprintln!("外来 foreign: {} at position {}", commit.stream, commit.position);
+            output::note(format_args!("外来 foreign: {} at position {}", commit.stream, commit.position));
         }
         Ok(())
     })
@@ -164,7 +164,9 @@ fn exported(bytes: &[u8]) -> Result<Verdict, Failure> {
             Ok(Some(Exported::Commit(commit))) => commit,
             Ok(Some(Exported::Foreign(ExportedForeign { position, address, .. }))) => {
                 verdict.foreign += 1;
-                bar.suspend(|| eprintln!("外来 foreign: {address:?} at position {position}"));
+                bar.suspend(|| {
+                    output::note(format_args!("外来 foreign: {address:?} at position {position}"))
+                });
                 continue;
             }
             Ok(None) => break None,
@@ -178,7 +180,9 @@ fn exported(bytes: &[u8]) -> Result<Verdict, Failure> {
             chain.link(&commit.stream_kind, &commit.stream_id, &commit.payload, hash(&commit.payload));
         if linked.is_err() && !is_stream(&commit.stream_kind, &commit.stream_id) {
             (verdict.commits, verdict.foreign) = (verdict.commits - 1, verdict.foreign + 1);
-            bar.suspend(|| eprintln!("外来 foreign: {}.{}", commit.stream_kind, commit.stream_id));
+            bar.suspend(|| {
+                output::note(format_args!("外来 foreign: {}.{}", commit.stream_kind, commit.stream_id))
+            });
         } else if let Err(fault) = linked {
             verdict.faults.push(Fault {
                 position: Some(reader.records()),
@@ -276,7 +280,10 @@ impl Verdict {
             ))?;
         }
         if !json && self.faults.len() > 1 {
-            self.faults.iter().take(FAULTS_TOLD_MAX).for_each(|fault| eprintln!("错误 fault: {fault}"));
+            self.faults
+                .iter()
+                .take(FAULTS_TOLD_MAX)
+                .for_each(|fault| output::note(format_args!("错误 fault: {fault}")));
         }
         match first {
             Some(fault) => Err(Failure::Failed(anyhow!("the first bad commit is at {fault}"))),

@@ -366,6 +366,8 @@ impl DeskView<'_> {
             DeliveryOutcome::Delivered => ("fine", Words { zh: "已送达", en: "delivered" }),
             DeliveryOutcome::Failed(_) => ("near", Words { zh: "重试中", en: "retrying" }),
             DeliveryOutcome::GivenUp(_) => ("late", Words { zh: "未送达", en: "given up" }),
+            DeliveryOutcome::Skipped => ("near", Words { zh: "未推送", en: "not pushed" }),
+            DeliveryOutcome::Withdrawn => ("fine", Words { zh: "已撤回", en: "withdrawn" }),
         };
         let deliveries = row.deliveries.iter().map(|one| {
             let (tone, outcome) = delivery(&one.outcome);

@@ -116,10 +116,10 @@ pub(crate) fn of_another_log(models: &[ModelStatus]) -> Option<String> {
     let stores = stores.join(", ");
     Some(both(
         &format!(
-            "日志不是先前跟随的那份（被还原、替换、截短或重建），读模型已按现有日志重建；先前的保存在：{stores}。确认没有丢失已受理的事项之前，请勿删除"
+            "日志不是先前跟随的那份（被还原、替换、截短或重建），读模型已按现有日志重建；先前的保存在：{stores}。请先确认没有丢失已受理的事项，再删除它们，本提示随之消失"
         ),
         &format!(
-            "the log is not the one that was followed (restored, replaced, cut or made anew); the read models were built anew from what is there, what stood on the former is kept: {stores}. Do not delete it before you know that nothing acknowledged is missing"
+            "the log is not the one that was followed (restored, replaced, cut or made anew); the read models were built anew from what is there, what stood on the former is kept: {stores}. Find out that nothing acknowledged is missing before you delete it, and with it this warning"
         ),
     ))
 }

@@ -108,7 +108,10 @@ impl Pump {
 
     fn event(&self, recorded: &RecordedCommit) -> Option<Event> {
         let id = recorded.position.to_string();
-        let Ok(commit) = cuiban_event_schema::decode(&recorded.payload) else {
+        let RecordedCommit { stream, payload, .. } = recorded;
+        let Ok(commit) =
+            cuiban_event_schema::decode_stored(stream.kind.as_str(), stream.id.as_str(), payload)
+        else {
             return Some(Event::default().event("unreadable").id(id).data("{}"));
         };
         if self.branch.as_ref().is_some_and(|branch| !concerns(&commit, recorded, branch)) {

@@ -42,6 +42,11 @@ impl PageQuery {
 }
 
 impl<T> Page<T> {
+    /// A part of a list, and where the next one begins.
+    pub(crate) fn new(data: Vec<T>, next_cursor: Option<String>) -> Self {
+        Self { data, next_cursor }
+    }
+
     /// A list that is answered whole.
     pub(crate) fn whole(data: Vec<T>) -> Self {
         Self { data, next_cursor: None }

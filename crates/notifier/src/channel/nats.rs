@@ -164,12 +164,15 @@ impl NatsChannel {
     /// Publishes every form; a form that is stored already is stored no second time.
     async fn publish(&self, message: &Message) -> Result<(), PublishError> {
         let Message { id, topic, .. } = message;
+        // The stream drops an id that it knows, and what it drops nobody hears: what was asked for has one of its own.
+        let again = message.asked_at.map(|at| format!("/{}", at.timestamp_micros())).unwrap_or_default();
         let branch = if message.to_company { "_" } else { message.branch.as_str() };
         let (text, json) = (Bytes::from(message.text()), message.json.clone());
-        self.publish_one(format!("{OUT}.text.{branch}.{topic}"), format!("{id}/text"), text).await?;
-        self.publish_one(format!("{OUT}.json.{branch}.{topic}"), format!("{id}/json"), json.clone()).await?;
+        self.publish_one(format!("{OUT}.text.{branch}.{topic}"), format!("{id}/text{again}"), text).await?;
+        self.publish_one(format!("{OUT}.json.{branch}.{topic}"), format!("{id}/json{again}"), json.clone())
+            .await?;
         if self.config.former && !id.withdrawn {
-            self.publish_one(format!("{HEARD}.{branch}.{topic}"), id.to_string(), json).await?;
+            self.publish_one(format!("{HEARD}.{branch}.{topic}"), format!("{id}{again}"), json).await?;
         }
         Ok(())
     }

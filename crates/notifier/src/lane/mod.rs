@@ -48,8 +48,10 @@ pub(crate) struct ChannelLoop {
     progress: watch::Receiver<Progress>,
     status: watch::Sender<ChannelStatus>,
     backlog: Backlog,
-    /// The last place that was read of each lane. An outbox that was built anew has the same places.
+    /// The last place that was read of each lane.
     read_up_to: [Option<Place>; 2],
+    /// Which outbox that was: one that is built anew from another log has others at the same places.
+    outbox_generation: u64,
     ledger: Ledger,
     follow: Option<Follow>,
     /// When the notifier started: a channel that was never served begins then.
@@ -58,6 +60,10 @@ pub(crate) struct ChannelLoop {
     epoch: u64,
     breaker: Breaker,
     under_way: JoinSet<(u64, Returned)>,
+    /// What waited when the record of deliveries was lost: that record has nothing of it, and it goes all the same.
+    carried: BTreeSet<MessageId>,
+    /// When the channel began, by the record that was followed before.
+    former_beginning: Option<Instant>,
     /// What is under way, and of which branch.
     pushing: BTreeMap<MessageId, BranchId>,
     /// Withdrawals that wait for their notices to come back, by these.
@@ -83,12 +89,15 @@ impl ChannelLoop {
             courier,
             status,
             read_up_to: [None; 2],
+            outbox_generation: 0,
             ledger: Ledger::default(),
             follow: None,
             started_at: Some(started_at),
             epoch: 0,
             breaker: Breaker::default(),
             under_way: JoinSet::new(),
+            carried: BTreeSet::new(),
+            former_beginning: None,
             pushing: BTreeMap::new(),
             held_back: BTreeMap::new(),
             asking: JoinSet::new(),
@@ -145,7 +154,10 @@ impl ChannelLoop {
     /// Reads what is new, starts what may go out; answers when to look again if nothing else happens.
     fn turn(&mut self) -> Option<Instant> {
         // An outbox that has not caught up does not know yet what was superseded.
-        let caught_up = self.progress.borrow_and_update().caught_up;
+        let Progress { caught_up, generation, .. } = *self.progress.borrow_and_update();
+        if caught_up && std::mem::replace(&mut self.outbox_generation, generation) != generation {
+            self.queue_anew();
+        }
         let wakes_at = if caught_up { self.serve() } else { None };
         self.ask_for_leases();
         self.tell();
@@ -223,7 +235,8 @@ impl ChannelLoop {
             let notice_arrived = waiting.message.withdrawn && self.has_arrived(notice);
             let known = self.ledger.of_message(waiting.message).cloned();
             self.pushing.insert(waiting.message, waiting.branch.clone());
-            errands.push(Errand { place, waiting, known, notice_arrived });
+            let was_waiting = self.carried.contains(&waiting.message);
+            errands.push(Errand { place, waiting, known, notice_arrived, was_waiting });
         }
         if errands.is_empty() {
             return;
@@ -255,6 +268,7 @@ impl ChannelLoop {
             return;
         }
         for (version, delivery) in returned.records {
+            self.carried.remove(&delivery.message);
             self.ledger.take(version, delivery);
         }
         for (place, waiting) in returned.again {

@@ -103,6 +103,10 @@ impl ChannelLoop {
         tracing::warn!(%channel, "the record of deliveries ended or is another one: it is read anew");
         self.follow = None;
         self.epoch += 1;
+        // If it was lost, it does not know what has arrived, and that is not told again; what waits has not.
+        self.carried.extend(self.backlog.messages());
+        self.former_beginning =
+            self.ledger.begun().map(|(_, begun)| begun.begins_at).or(self.former_beginning);
         self.ledger = Ledger::default();
         self.courier.leases.forget();
         self.held_back.clear();

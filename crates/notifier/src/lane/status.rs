@@ -40,6 +40,8 @@ pub struct ChannelStatus {
     pub breaker: BreakerState,
     /// Whether the record of deliveries was heard to say when the channel began; nothing is pushed before.
     pub has_begun: bool,
+    /// Whether the record of deliveries was lost while this notifier followed it.
+    pub record_lost: bool,
 }
 
 /// A failed attempt.
@@ -68,6 +70,7 @@ impl ChannelStatus {
             throttled_until: None,
             breaker: BreakerState::Closed,
             has_begun: false,
+            record_lost: false,
         }
     }
 }
@@ -96,13 +99,16 @@ impl ChannelLoop {
     }
 
     pub(super) fn tell(&self) {
+        let begun = self.ledger.begun().map(|(_, begun)| begun.begins_at);
+        let record_lost = self.former_beginning.zip(begun).is_some_and(|(former, begun)| former < begun);
         let now = ChannelStatus {
             waiting: self.backlog.len(),
             oldest_waiting: self.backlog.oldest(),
             in_flight: self.under_way.len(),
             throttled_until: self.throttled_until,
             breaker: self.breaker.state(self.under_way.len()),
-            has_begun: self.ledger.begun().is_some(),
+            has_begun: begun.is_some(),
+            record_lost: record_lost || self.status.borrow().record_lost,
             ..self.status.borrow().clone()
         };
         let vitals = self.courier.handlers.vitals();

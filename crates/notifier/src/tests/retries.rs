@@ -4,8 +4,10 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use cuiban_deliveries::{Board, DeliveryState, MessageId, send_again};
+use cuiban_domain::sla::ClockKind;
 use cuiban_domain::text::Line;
 use cuiban_domain::ticket::{CancelTicket, Urgency};
+use cuiban_event_log::EventLog;
 
 use super::world::{CUSTOMER, DUE, World, at, config, memory, outlet, until, within_reason};
 use crate::{BreakerState, Config, DeliveryConfig, Outlet, PushError};
@@ -191,7 +193,7 @@ async fn an_alert_is_given_up_by_its_age_alone_listed_and_sent_again_by_hand() {
     let board = Board::start(std::sync::Arc::new(world.deliveries.clone()));
     let listed = within_reason(async {
         loop {
-            let listed = board.list(10, |delivery| delivery.state.as_str() == "given_up");
+            let listed = board.list(None, 10, |delivery| delivery.state.as_str() == "given_up");
             if !listed.is_empty() {
                 break listed;
             }
@@ -300,5 +302,46 @@ async fn r60_a_notice_in_the_commit_that_ends_its_ticket_goes_out() {
     let pushed = within_reason(channel.wait_for(1)).await;
     assert_eq!((pushed.len(), pushed[0].topic), (1, "breach"));
     until(&notifier, "desk", |status| status.delivered == 1).await;
+    notifier.stop().await;
+}
+
+#[tokio::test]
+async fn what_waits_when_the_record_is_lost_goes_all_the_same_and_what_was_delivered_does_not_go_again() {
+    let world = World::new().await;
+    let channel = memory("desk");
+    let notifier = world.start("outbox", vec![outlet(channel.clone())], config()).await;
+    let delivered = world.breach().await;
+    until(&notifier, "desk", |status| status.delivered == 1).await;
+    channel.answer_always(Some(PushError::unavailable("HTTP 500")));
+    let ticket = world.register(Urgency::Normal).await;
+    world.clock.advance_by(Duration::from_secs(3 * 86_400));
+    let waiting = world.expedite(ticket, ClockKind::Dispatch).await;
+    until(&notifier, "desk", |status| status.failed_attempts > 0 && status.in_flight == 0).await;
+    world.deliveries.inner.lose();
+    until(&notifier, "desk", |status| status.record_lost).await;
+    channel.answer_always(None);
+    world.clock.advance_by(Duration::from_secs(60));
+    until(&notifier, "desk", |status| status.delivered == 2 && status.waiting == 0).await;
+    let told = channel.pushed();
+    assert_eq!(told.iter().filter(|message| message.id == MessageId::of(delivered)).count(), 1);
+    assert_eq!(told.last().unwrap().id, MessageId::of(waiting));
+    notifier.stop().await;
+}
+
+#[tokio::test]
+async fn alerts_of_a_log_that_was_restored_go_out_though_it_is_shorter_than_what_was_read() {
+    let world = World::new().await;
+    let backup = world.log.head().await.unwrap();
+    let channel = memory("desk");
+    let config = Config { log_looked_at_every_ms: 5, ..config() };
+    let notifier = world.start("outbox", vec![outlet(channel.clone())], config).await;
+    world.breaches(5, Duration::from_micros(1)).await;
+    until(&notifier, "desk", |status| status.delivered == 5).await;
+    world.log.cut_after(backup);
+    let ticket = world.register(Urgency::Normal).await;
+    world.clock.advance_by(Duration::from_secs(3 * 86_400));
+    let notice = world.expedite(ticket, ClockKind::Dispatch).await;
+    until(&notifier, "desk", |status| status.delivered == 6).await;
+    assert_eq!(channel.pushed()[5].id, MessageId::of(notice));
     notifier.stop().await;
 }

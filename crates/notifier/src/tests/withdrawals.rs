@@ -1,8 +1,10 @@
 //! What was superseded (R40): withdrawn where it was told, and not told where it was not.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use cuiban_deliveries::MessageId;
+use cuiban_command_handler::Clock;
+use cuiban_deliveries::{Board, MessageId, send_again};
 use cuiban_domain::ids::TicketId;
 use cuiban_domain::sla::ClockKind;
 use cuiban_domain::ticket::Urgency;
@@ -75,5 +77,31 @@ async fn r40_a_notice_that_may_have_arrived_is_withdrawn_and_tried_no_more() {
     until(&notifier, "desk", |status| status.withdrawn == 1 && status.waiting == 0).await;
     let ids: Vec<_> = channel.pushed().iter().map(|message| message.id).collect();
     assert_eq!(ids, [MessageId::of(notice), MessageId::withdrawal(notice)]);
+    notifier.stop().await;
+}
+
+#[tokio::test]
+async fn r40_a_notice_that_was_superseded_goes_to_nobody_though_somebody_asks_for_it() {
+    let world = World::new().await;
+    let channel = memory("desk");
+    let notifier = world.start("outbox", vec![outlet(channel.clone())], config()).await;
+    let (ticket, notice) = unanswered(&world).await;
+    until(&notifier, "desk", |status| status.delivered == 1).await;
+    world.answered(ticket, at(ANSWERED)).await;
+    until(&notifier, "desk", |status| status.delivered == 2).await;
+    let board = Board::start(Arc::new(world.deliveries.clone()));
+    let told = within_reason(async {
+        loop {
+            match board.of_alert(notice).into_iter().find(|one| !one.delivery.message.withdrawn) {
+                Some(told) => return told,
+                None => tokio::task::yield_now().await,
+            }
+        }
+    });
+    let (told, message, now) = (told.await, MessageId::of(notice), world.clock.now());
+    let asked = send_again(&world.deliveries, &told, message, now).await.unwrap();
+    assert_eq!(asked.state.as_str(), "asked");
+    until(&notifier, "desk", |status| status.withdrawn == 1).await;
+    assert_eq!(channel.pushed().len(), 2);
     notifier.stop().await;
 }

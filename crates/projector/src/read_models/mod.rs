@@ -125,6 +125,7 @@ impl ReadModels {
                 cursor: standing.position.raw(),
                 lag: head.raw().saturating_sub(standing.position.raw()),
                 parked: standing.parked,
+                foreign: standing.foreign,
                 rows: standing.rows,
                 quarantined: paths.clone(),
                 of_another_log: of_another_log.clone(),

@@ -59,6 +59,10 @@ pub enum DeliveryOutcome {
     /// 放弃: it did not, for the last time.
     #[schema(value_type = String)]
     GivenUp(Line),
+    /// 未推送: it is older than the channel, or than the record of deliveries.
+    Skipped,
+    /// 已撤回: it was superseded before the channel took it.
+    Withdrawn,
 }
 
 /// An alert on one channel.

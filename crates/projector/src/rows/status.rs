@@ -18,11 +18,14 @@ pub struct ModelStatus {
     pub lag: u64,
     /// How many commits are set aside because they cannot be folded.
     pub parked: u64,
+    /// How many messages of the log are none of ours; nothing waits for them.
+    #[serde(default)]
+    pub foreign: u64,
     /// How many rows there are, indexes included.
     pub rows: u64,
-    /// Where damaged stores were put aside since the start.
+    /// Where damaged stores were put aside, as long as they are there.
     pub quarantined: Vec<String>,
-    /// Where stores were put aside since the start that were folded from another log, and what showed it.
+    /// Where stores were put aside that were folded from another log, and what showed it, as long as they are there.
     #[serde(default)]
     pub of_another_log: Vec<String>,
 }

@@ -4,7 +4,7 @@
 //! models.lock          held by the process that has the store open
 //! models/db-3/         sled's files; the number grows with each quarantine, so that a thread that hangs in the
 //!                      damaged database never touches the files of the one that followed it
-//! models.damaged-2/    put aside
+//! models.damaged-2/    put aside; in it the file `why`
 //! ```
 
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -12,6 +12,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::StoreError;
+
+/// The file in a directory that was put aside that says why.
+const WHY: &str = "why";
 
 /// The directory of a store, locked for this process as long as the value lives.
 #[derive(Debug)]
@@ -53,17 +56,28 @@ impl Directory {
         Ok(self.dir.join(format!("db-{number}")))
     }
 
-    /// Puts the directory aside and answers where. The oldest ones beyond `kept_max` are removed.
-    pub(crate) fn quarantine(&self, kept_max: usize) -> Result<PathBuf, StoreError> {
+    /// Puts the directory aside, with a word about the reason, and answers where. The oldest ones beyond `kept_max` are
+    /// removed.
+    pub(crate) fn quarantine(&self, kept_max: usize, why: &str) -> Result<PathBuf, StoreError> {
         let damaged = self.damaged()?;
         let aside = self.aside(damaged.last().map_or(1, |number| number + 1));
         fs::rename(&self.dir, &aside).map_err(StoreError::io("put the damaged store aside"))?;
+        if let Err(error) = fs::write(aside.join(WHY), why) {
+            tracing::warn!(%error, aside = %aside.display(), "why it was put aside cannot be written down");
+        }
         for number in damaged.iter().take((damaged.len() + 1).saturating_sub(kept_max.max(1))) {
             if let Err(error) = fs::remove_dir_all(self.aside(*number)) {
                 tracing::warn!(%error, number, "an old damaged store cannot be removed");
             }
         }
         Ok(aside)
+    }
+
+    /// What was put aside and is there still, in order, with the reason as far as it was written down.
+    pub(crate) fn put_aside(&self) -> Vec<(PathBuf, String)> {
+        let numbers = self.damaged().unwrap_or_default();
+        let aside = numbers.into_iter().map(|number| self.aside(number));
+        aside.map(|path| (path.clone(), fs::read_to_string(path.join(WHY)).unwrap_or_default())).collect()
     }
 
     fn aside(&self, number: u64) -> PathBuf {
@@ -118,9 +132,11 @@ mod tests {
             let database = directory.database().unwrap();
             assert!(database.ends_with(format!("models/db-{number}")), "{}", database.display());
             fs::create_dir_all(database).unwrap();
-            let aside = directory.quarantine(2).unwrap();
+            let aside = directory.quarantine(2, "a test").unwrap();
             assert!(aside.ends_with(format!("models.damaged-{number}")));
         }
         assert_eq!(directory.damaged().unwrap(), [4, 5]);
+        let reasons: Vec<_> = directory.put_aside().into_iter().map(|(_, why)| why).collect();
+        assert_eq!(reasons, ["a test"; 2]);
     }
 }

@@ -27,6 +27,16 @@ pub struct Quarantined {
     pub of_another_log: bool,
 }
 
+/// How the reason begins where nothing is wrong with the rows but the log that they come from.
+const OF_ANOTHER_LOG: &str = "of another log: ";
+
+impl Quarantined {
+    fn told(path: PathBuf, why: &str) -> Self {
+        let other = why.strip_prefix(OF_ANOTHER_LOG);
+        Self { path, detail: other.unwrap_or(why).to_owned(), of_another_log: other.is_some() }
+    }
+}
+
 #[derive(Debug)]
 struct Inner {
     state: Mutex<State>,
@@ -68,7 +78,14 @@ impl Store {
             StorePlace::Memory(disk, name) => Home::Memory(disk, name),
         };
         let generation = watch::Sender::new(Self::NO_GENERATION);
-        let store = Self { inner: Arc::new(Inner { state: Mutex::default(), generation, home, config }) };
+        let quarantined = match &home {
+            Home::Directory(directory) => {
+                directory.put_aside().into_iter().map(|(path, why)| Quarantined::told(path, &why)).collect()
+            }
+            Home::Memory(..) => Vec::new(),
+        };
+        let state = Mutex::new(State { quarantined, ..State::default() });
+        let store = Self { inner: Arc::new(Inner { state, generation, home, config }) };
         store.opened()?;
         Ok(store)
     }
@@ -89,9 +106,12 @@ impl Store {
         }
     }
 
-    /// The damaged directories that were put aside since the store was opened, the latest last.
+    /// What was put aside and is there still, the latest last: whoever has looked at it removes it.
     pub fn quarantined(&self) -> Vec<Quarantined> {
-        self.state().quarantined.clone()
+        let in_memory = matches!(self.inner.home, Home::Memory(..));
+        let mut state = self.state();
+        state.quarantined.retain(|one| in_memory || one.path.exists());
+        state.quarantined.clone()
     }
 
     /// Returns when everything written is on the disk.
@@ -158,7 +178,10 @@ impl Store {
 
     fn put_aside(&self, state: &mut State, detail: String, of_another_log: bool) -> Result<(), StoreError> {
         let path = match &self.inner.home {
-            Home::Directory(directory) => directory.quarantine(self.inner.config.damaged_kept_max)?,
+            Home::Directory(directory) => {
+                let why = if of_another_log { format!("{OF_ANOTHER_LOG}{detail}") } else { detail.clone() };
+                directory.quarantine(self.inner.config.damaged_kept_max, &why)?
+            }
             Home::Memory(disk, name) => disk.put_aside(name).into(),
         };
         match of_another_log {

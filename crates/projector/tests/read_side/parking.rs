@@ -69,6 +69,37 @@ async fn an_unknown_event_parks_its_stream_and_no_other() {
     assert!(rows(&model) == rows(&others));
 }
 
+#[tokio::test]
+async fn a_copy_of_a_commit_where_it_does_not_belong_changes_no_row() {
+    let commits = History::drawn(42, 60).await.commits();
+    let last = commits.last().unwrap();
+    let copied = |kind: &str, id: &str, after: u64| {
+        let token = |text: &str| cuiban_event_log::Token::new(text).unwrap();
+        let first = commits.iter().find(|commit| commit.stream.kind.as_str() == "ticket").unwrap();
+        let stream = cuiban_event_log::StreamId { kind: token(kind), id: token(id) };
+        let position = Position::from_raw(last.position.raw() + after);
+        RecordedCommit { position, stream, ..first.clone() }
+    };
+    let ticket = commits.iter().rfind(|commit| commit.stream.kind.as_str() == "ticket").unwrap();
+    let copies = [copied("ghost", "x", 1), copied("ticket", ticket.stream.id.as_str(), 2)];
+    let bench = bench();
+    let model = Model::open(&bench.store, Tickets).unwrap();
+    model.apply(&decode(&commits)).unwrap();
+    let rows = |model: &Model<Tickets>| -> Vec<_> {
+        model.dump().unwrap().into_iter().filter(|(key, _)| key[0] >= FIRST_TABLE).collect()
+    };
+    let before = rows(&model);
+    model.apply(&decode(&copies)).unwrap();
+    assert!(rows(&model) == before);
+    let parked = model.parked().unwrap();
+    let told: Vec<_> = parked.iter().map(|entry| (entry.stream.is_some(), entry.address.as_str())).collect();
+    assert!(!told[0].0, "nobody's: {told:?}");
+    assert!(
+        told[0].1.starts_with("ghost.x.") && parked[1].reason.contains("belongs to ticket."),
+        "{parked:?}"
+    );
+}
+
 /// A commit at `position` of the stream of `bad`, which passes over it.
 fn steps_over(bad: &RecordedCommit, position: u64) -> RecordedCommit {
     let now = chrono::DateTime::UNIX_EPOCH;

@@ -198,7 +198,8 @@ plant!(AlertBeforeRecord {
         let (text_zh, text_en, json) = (texts.clone(), texts, Bytes::new());
         let (topic, to_company, maybe_twice, alerts) = ("breach", false, false, vec![id]);
         let id = cuiban_deliveries::MessageId::of(id);
-        Some(Message { id, branch, to_company, topic, maybe_twice, text_zh, text_en, json, alerts })
+        let asked_at = None;
+        Some(Message { id, branch, to_company, topic, maybe_twice, asked_at, text_zh, text_en, json, alerts })
     }
 });
 
