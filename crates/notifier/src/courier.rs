@@ -96,6 +96,12 @@ enum Verdict {
     Settle(DeliveryState),
 }
 
+/// What the record has of a message that was marked as on its way, in place of the mark.
+enum Overtaken {
+    Asked(Version),
+    Nothing,
+}
+
 /// How a push ended.
 enum Ended {
     Taken,
@@ -306,14 +312,15 @@ impl Courier {
                     return true;
                 }
                 Err(PutError::Conflict) if delivery.state == DeliveryState::Delivered => {
-                    // Somebody asked for it while it was on its way: that is done now. Another notifier's is its own.
-                    match self.asked_for(&delivery).await {
-                        Some(version) => {
-                            expected = Some(version);
-                            continue;
-                        }
+                    match self.overtaken_by(&delivery).await {
+                        // Asked for while it was on its way: that is done now.
+                        Some(Overtaken::Asked(version)) => expected = Some(version),
+                        // The record has lost it.
+                        Some(Overtaken::Nothing) => expected = None,
+                        // Another notifier's is its own.
                         None => return false,
                     }
+                    continue;
                 }
                 Err(PutError::Conflict) => return false,
                 Err(error) => error,
@@ -325,11 +332,12 @@ impl Courier {
         }
     }
 
-    async fn asked_for(&self, delivery: &Delivery) -> Option<Version> {
+    async fn overtaken_by(&self, delivery: &Delivery) -> Option<Overtaken> {
         let key = Key::Delivery(delivery.channel.clone(), delivery.message);
-        let stored = self.deliveries.get(&key).await.ok()??;
+        let Some(stored) = self.deliveries.get(&key).await.ok()? else { return Some(Overtaken::Nothing) };
         let Record::Delivery(found) = stored.record else { return None };
-        matches!(found.state, DeliveryState::Asked { .. }).then_some(stored.version)
+        let asked = matches!(found.state, DeliveryState::Asked { .. });
+        asked.then_some(Overtaken::Asked(stored.version))
     }
 
     async fn put(&self, delivery: &Delivery, expected: Option<Version>) -> Result<Version, PutError> {

@@ -366,3 +366,18 @@ async fn refuses_two_channels_with_one_id() {
     let refused = Notifier::start(handlers, log, deliveries, world.dir.path(), outlets, config()).await;
     assert!(matches!(refused, Err(StartError::Config(InvalidConfig::SameId { .. }))));
 }
+
+#[tokio::test]
+async fn what_was_delivered_while_the_record_was_lost_is_recorded_in_the_other() {
+    let world = World::new().await;
+    let stuck = stuck();
+    let notifier = world.start("outbox", vec![outlet(stuck.clone())], config()).await;
+    let notice = world.breach().await;
+    until(&notifier, "stuck", |status| status.in_flight == 1).await;
+    world.deliveries.inner.lose();
+    until(&notifier, "stuck", |status| status.record_lost).await;
+    stuck.let_go.add_permits(1);
+    until(&notifier, "stuck", |status| status.delivered == 1 && status.waiting == 0).await;
+    assert_eq!(world.standing("stuck", notice), Some(("delivered", 1)));
+    notifier.stop().await;
+}
