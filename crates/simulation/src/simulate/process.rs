@@ -10,7 +10,7 @@ use cuiban_event_log::{EventLog, Filter};
 use cuiban_notifier::{Notifier, Outlet};
 use cuiban_projector::{MemoryDisk, MemorySnapshot, Projector, ReadModels, StorePlace, WriteFault};
 use cuiban_watchdog::Watchdog;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::connection::Connection;
@@ -50,6 +50,8 @@ pub(crate) struct Up {
     pub(crate) life: CancellationToken,
     /// An office's.
     pub(crate) models: Option<ReadModels>,
+    /// How a watchdog stands.
+    watching: Option<watch::Receiver<cuiban_watchdog::Status>>,
 }
 
 /// A process and its machine.
@@ -62,6 +64,8 @@ pub(crate) struct Process {
     pub(crate) clock: Arc<MachineClock>,
     disk: MemoryDisk,
     up: watch::Sender<Option<Up>>,
+    /// Somebody starts it before its time.
+    started_early: Notify,
     state: Arc<Mutex<State>>,
 }
 
@@ -72,6 +76,8 @@ struct State {
     chance: fastrand::Rng,
     /// How long it stays down when it dies next.
     down_for: Option<Duration>,
+    /// Whether it went on in memory when it was last up.
+    was_unkept: bool,
     synced: MemorySnapshot,
     writes: u32,
 }
@@ -95,6 +101,7 @@ impl Process {
             lives: 0,
             chance: scene.chance("disk", number),
             down_for: None,
+            was_unkept: false,
             synced: disk.snapshot(),
             writes: 0,
         };
@@ -107,6 +114,7 @@ impl Process {
             receiver: receiver.clone(),
             disk,
             up: watch::Sender::new(None),
+            started_early: Notify::new(),
             state: Arc::new(Mutex::new(state)),
         };
         process.let_writes_fail();
@@ -130,10 +138,17 @@ impl Process {
         StorePlace::Memory(self.disk.clone(), "store".to_owned())
     }
 
+    /// Whether it went on in memory, as its disk had refused: what is on that stands still.
+    pub(crate) fn was_unkept(&self) -> bool {
+        self.state().was_unkept
+    }
+
     /// Nothing of it runs any more, or writes.
     pub(crate) fn cut_off(&self) {
         self.state().life.cancel();
-        self.up.send_replace(None);
+        if let Some(Up { watching: Some(watching), .. }) = self.up.send_replace(None) {
+            self.state().was_unkept = watching.borrow().unkept.is_some();
+        }
         self.disk.crash();
     }
 
@@ -163,11 +178,21 @@ impl Process {
             let down_for = {
                 let mut state = self.state();
                 let soon = Duration::from_millis(state.chance.u64(50..20_000));
-                state.down_for.take().unwrap_or(soon)
+                // Nobody leaves it down for hours when all is to be well.
+                state.down_for.take().filter(|_| self.scene.faults.are_on()).unwrap_or(soon)
             };
             self.scene.tell(|| format!("{:<9} is down for {}s", self.name, down_for.as_secs_f64()));
-            tokio::time::sleep(down_for).await;
+            tokio::select! {
+                biased;
+                () = self.started_early.notified() => {}
+                () = tokio::time::sleep(down_for) => {}
+            }
         }
+    }
+
+    /// Where it is down, it is started now.
+    pub(crate) fn start_if_down(&self) {
+        self.started_early.notify_waiters();
     }
 
     /// Starts the services and lets them run.
@@ -180,7 +205,11 @@ impl Process {
                         Services::Office(projector) => Some(projector.models()),
                         _ => None,
                     };
-                    self.up.send_replace(Some(Up { handlers, life: life.clone(), models }));
+                    let watching = match &services {
+                        Services::Watchdog(watchdog) => Some(watchdog.status()),
+                        _ => None,
+                    };
+                    self.up.send_replace(Some(Up { handlers, life: life.clone(), models, watching }));
                     return std::future::pending().await;
                 }
                 Err(error) => {

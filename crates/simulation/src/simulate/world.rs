@@ -134,17 +134,13 @@ impl World {
         }
     }
 
-    /// Faults stop, everybody starts again, and time passes. Clocks stay as they are: by the log's time all is well.
+    /// Faults stop, whoever is down starts, and time passes. Who is up goes on with what the faults have left behind: nobody
+    /// is there to start it anew. Clocks stay as they are: by the log's time all is well.
     pub(crate) async fn settle(&mut self) {
         self.scene.faults.end();
         self.quiet_since = self.scene.now();
         self.scene.tell(|| "quiet     no more faults".to_owned());
-        // Who is down for hours is started now, too.
-        self.lives.shutdown().await;
-        for process in &self.processes {
-            process.cut_off();
-            self.lives.spawn(process.clone().live());
-        }
+        self.processes.iter().for_each(|process| process.start_if_down());
         // Only the receiver is away once more, while nothing else goes wrong.
         let from = self.scene.now() + RECEIVER_GOES_AFTER;
         let minutes = self.scene.chance("quiet", 0).i64(RECEIVER_AWAY_MINUTES);

@@ -46,7 +46,8 @@ impl Fed {
 
 fn compared(evidence: &Evidence<'_>, fed: &Fed) -> Result<Vec<String>, StoreError> {
     let places = |role: Role| {
-        let of_role = evidence.processes.iter().filter(move |process| process.role == role);
+        let kept = evidence.processes.iter().filter(|process| !process.was_unkept());
+        let of_role = kept.filter(move |process| process.role == role);
         of_role.map(|process| (process.name.clone(), process.place())).collect::<Vec<_>>()
     };
     let clocks = |(name, place): (String, StorePlace)| (name, place.join("clocks"));
