@@ -156,9 +156,17 @@ impl Directory {
         }
     }
 
-    /// Returns when everything up to `position` is folded.
+    /// Returns when everything up to `position` is folded, or when the log turns out to be another one meanwhile.
     pub async fn wait_for(&self, position: Position) {
-        self.folded.wait_until(|known| known.applied >= position).await;
+        self.wait_for_in(position, self.log_generation()).await;
+    }
+
+    /// As [`Self::wait_for`], for a position of the log that was there at this generation. Answers whether it is there
+    /// still: in another log the position means nothing, and may never be reached.
+    pub async fn wait_for_in(&self, position: Position, log_generation: u64) -> bool {
+        let is_another = |known: &Known| known.log_generation != log_generation;
+        self.folded.wait_until(|known| known.applied >= position || is_another(known)).await;
+        !is_another(&self.folded.read())
     }
 }
 

@@ -804,6 +804,22 @@ async fn a_stream_that_was_read_before_the_log_was_restored_unnoticed_is_read_an
     a_stream_that_was_read_in_a_log_that_was_restored_since(false).await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_a_position_of_a_log_that_was_restored_since_is_let_go() {
+    let office = Office::open().await;
+    let directory = office.handlers.directory();
+    let (lost, generation) = (Position::from_raw(1_000), directory.log_generation());
+    let waiting = directory.wait_for_in(lost, generation);
+    let restored = async {
+        office.log.log.cut_after(Position::from_raw(1));
+        office.log.log.head().await.unwrap()
+    };
+    assert!(!tokio::join!(waiting, restored).0);
+    // Whoever comes later with a position of then is let go at once.
+    assert!(!directory.wait_for_in(lost, generation).await);
+    assert!(directory.wait_for_in(Position::from_raw(1), directory.log_generation()).await);
+}
+
 #[tokio::test]
 async fn a_cached_stream_is_read_anew_when_what_follows_does_not_follow_on_it() {
     let office = Office::open().await;

@@ -177,6 +177,7 @@ async fn expedite_from(parts: &Parts, saving: &mut Expendable<OpenClocks>) -> Re
     }
     let guard = parts.handlers.clock_guard();
     parts.told.send_modify(|status| status.caught_up = false);
+    let log_generation = parts.handlers.directory().log_generation();
     let mut following = parts.follow(footing).await?;
     let mut caught_up = false;
     let (pulse, mut reached) = (parts.handlers.vitals().pulse(EXPEDITING, SILENT_MAX), footing.position);
@@ -206,7 +207,11 @@ async fn expedite_from(parts: &Parts, saving: &mut Expendable<OpenClocks>) -> Re
                 saving.push_from(following.log(), batch.foreign);
                 for recorded in batch.commits {
                     reached = recorded.position;
-                    absorb(parts, &mut expediting, saving, Incoming::decode(recorded)).await;
+                    let incoming = Incoming::decode(recorded);
+                    if !is_known(parts, log_generation, &incoming).await {
+                        return Ok(());
+                    }
+                    absorb(&mut expediting, saving, incoming);
                 }
             }
             () = sleep_until(guard, wakes_at), if wakes_at.is_some() => {}
@@ -299,17 +304,15 @@ async fn sleep_until(guard: &ClockGuard, at: Option<Instant>) {
 }
 
 /// A change of the organisation is drawn from after the directory knows it, so that what is decided anew is decided
-/// on what holds now.
-async fn absorb(
-    parts: &Parts,
-    expediting: &mut Expediting,
-    saving: &mut Expendable<OpenClocks>,
-    incoming: Incoming,
-) {
+/// on what holds now; `false` if the directory meets another log first, and the following has to begin again.
+async fn is_known(parts: &Parts, log_generation: u64, incoming: &Incoming) -> bool {
     let kind = incoming.recorded.stream.kind.as_str();
-    if kind == Company::KIND || kind == Branch::KIND {
-        parts.handlers.directory().wait_for(incoming.recorded.position).await;
-    }
+    let concerns_all = kind == Company::KIND || kind == Branch::KIND;
+    let directory = parts.handlers.directory();
+    !concerns_all || directory.wait_for_in(incoming.recorded.position, log_generation).await
+}
+
+fn absorb(expediting: &mut Expediting, saving: &mut Expendable<OpenClocks>, incoming: Incoming) {
     match &incoming.commit {
         Ok(commit) => expediting.absorb(commit, &branch_of(&incoming)),
         // One of company or branch is said by the directory, and what they said before holds.
@@ -356,15 +359,16 @@ async fn succeed(parts: Parts, place: StorePlace) -> Result<(), WatchError> {
     let (saving, lost) = Saving::open_anywhere(place, Ownership, &parts.config).await?;
     parts.tell_unkept(lost);
     let mut succession = Succession::new(parts.handlers.clone(), saving);
+    let log_generation = parts.handlers.directory().log_generation();
     // A newer build may read what was set aside: what follows from it is drawn before it is folded.
     for incoming in succession.take_parked()? {
-        if !draw(&parts, &mut succession, &incoming).await? {
+        if !draw(&parts, log_generation, &mut succession, &incoming).await? {
             return Ok(());
         }
         succession.note(&incoming)?;
     }
     succession.retry_parked()?;
-    let result = succeed_from(&parts, &mut succession).await;
+    let result = succeed_from(&parts, log_generation, &mut succession).await;
     if let Err(WatchError::Log(replaced @ LogError::Replaced { .. })) = &result {
         parts.tell_replaced(SUCCESSION, replaced);
         succession.put_aside(replaced);
@@ -372,7 +376,11 @@ async fn succeed(parts: Parts, place: StorePlace) -> Result<(), WatchError> {
     result
 }
 
-async fn succeed_from(parts: &Parts, succession: &mut Succession) -> Result<(), WatchError> {
+async fn succeed_from(
+    parts: &Parts,
+    log_generation: u64,
+    succession: &mut Succession,
+) -> Result<(), WatchError> {
     let footing = succession.footing()?;
     let mut drawn_up_to = footing.position;
     let mut following = parts.follow(footing).await?;
@@ -389,13 +397,13 @@ async fn succeed_from(parts: &Parts, succession: &mut Succession) -> Result<(), 
             drawn_up_to = recorded.position;
             let incoming = Incoming::decode(recorded);
             for released in succession.released_by(&incoming).await? {
-                if !draw(parts, succession, &released).await? {
+                if !draw(parts, log_generation, succession, &released).await? {
                     return Ok(());
                 }
                 succession.note(&released)?;
             }
             // A consequence is drawn from the state just before its cause.
-            if !draw(parts, succession, &incoming).await? {
+            if !draw(parts, log_generation, succession, &incoming).await? {
                 return Ok(());
             }
             succession.absorb(incoming)?;
@@ -414,14 +422,20 @@ async fn next_or_stop(parts: &Parts, following: &mut Following) -> Option<Result
     }
 }
 
-/// Draws a commit's consequences, again and again while the log is away; `false` when stopped meanwhile.
-async fn draw(parts: &Parts, succession: &mut Succession, incoming: &Incoming) -> Result<bool, WatchError> {
+/// Draws a commit's consequences, again and again while the log is away; `false` when stopped meanwhile, or when the
+/// directory meets another log, and the following has to begin again.
+async fn draw(
+    parts: &Parts,
+    log_generation: u64,
+    succession: &mut Succession,
+    incoming: &Incoming,
+) -> Result<bool, WatchError> {
     if !succession.is_to_be_drawn(incoming) {
         return Ok(true);
     }
     let Ok(commit) = &incoming.commit else { return Ok(true) };
-    if incoming.recorded.stream.kind.as_str() == Branch::KIND {
-        parts.handlers.directory().wait_for(incoming.recorded.position).await;
+    if !is_known(parts, log_generation, incoming).await {
+        return Ok(false);
     }
     loop {
         match succession.consequences(commit, &branch_of(incoming)).await {
