@@ -6,6 +6,7 @@ use std::process::{Command, Output, Stdio};
 
 use acceptance::{Client, Process, binary};
 use anyhow::{Context, Result, ensure};
+use cuiban_event_log::EventLog;
 use cuiban_event_log_jetstream::test_server::NatsServer;
 use cuiban_event_log_jetstream::{ConnectError, JetStreamLog};
 use serde_json::{Value, json};
@@ -270,6 +271,7 @@ async fn who_reads_on_nats_makes_no_log_and_passes_by_what_is_foreign() -> Resul
     let last: Value = serde_json::from_str(stdout(&tail)?.lines().last().context("a line")?)?;
     let position = last["position"].as_u64();
     ensure!(position == positions[2].parse().ok() && last["stream"] == "unheard-of.7", "{last}");
+    ensure!(last["bytes"] == "67617262616765" && !last["error"].is_null(), "{last}");
     let file = path("log.export")?;
     stdout(&cuiban(&["log", "export", "--nats", &url, &file])?)?;
     let verified: Value = serde_json::from_str(stdout(&cuiban(&["log", "verify", &file, "--json"])?)?)?;
@@ -374,10 +376,20 @@ async fn a_commit_that_cannot_be_read_is_looked_at_and_stepped_over() -> Result<
     ensure!(answered.is_some_and(|answered| answered.revision == 4), "the stream goes on behind it");
     let models = client.get_when_ready("/v1/models", 0).await?;
     ensure!(models["parked"] == json!([]), "{models}");
+    // A copy of another stream's commit: the bytes are good, and say that they belong elsewhere.
+    let log = JetStreamLog::connect_for_reading(server.config()).await?;
+    let first = log.stored_at("1".parse()?).await?.context("the first commit")?;
+    let copy =
+        stranger.request(format!("cuiban.log.ticket.{ticket}.B0.case"), first.payload().clone()).await?;
+    let copied = serde_json::from_slice::<Value>(&copy.payload)?["seq"].to_string();
+    let step = ["log", "step-over", "--nats", &url, "--position", &copied];
+    let shown = cuiban(&step)?;
+    ensure!(stdout(&shown)?.contains("belongs to"), "{shown:?}");
+    stdout(&cuiban(&[&step[..], &["--reason", "误写入"]].concat())?)?;
     ensure!(process.stop().await? == Some(0));
     let verified = cuiban(&["log", "verify", "--nats", &url, "--json"])?;
     let verified: Value = serde_json::from_str(stdout(&verified)?)?;
-    ensure!(verified["faults"] == 0 && verified["stepped_over"] == 1, "{verified}");
+    ensure!(verified["faults"] == 0 && verified["stepped_over"] == 2, "{verified}");
     // A backup of it is as sound as the log.
     let dir = tempfile::tempdir()?;
     let (file, data) = (dir.path().join("log.export"), dir.path().join("data"));

@@ -195,8 +195,13 @@ impl Base {
     }
 
     /// As [`Self::serve`], for a role whose work is another: that the server fails is no reason to end it.
-    pub(crate) async fn serve_beside(&self, listener: TcpListener, data: &DataDir) -> Outcome {
-        if let Err(failure) = self.serve(listener, data, None, Mounts::NOTHING, stop_signal()).await {
+    pub(crate) async fn serve_beside(
+        &self,
+        listener: TcpListener,
+        data: &DataDir,
+        shutdown: impl Future<Output = ()> + Send + 'static,
+    ) -> Outcome {
+        if let Err(failure) = self.serve(listener, data, None, Mounts::NOTHING, shutdown).await {
             tracing::error!(%failure, "HTTP is not served any more");
             stop_signal().await;
         }
@@ -204,14 +209,18 @@ impl Base {
     }
 }
 
-/// Returns at SIGTERM or Ctrl-C.
-pub(crate) async fn stop_signal() {
+/// Returns at SIGTERM or Ctrl-C. They are listened for from this call on, not only once it is waited for.
+pub(crate) fn stop_signal() -> impl Future<Output = ()> + Send + 'static {
     use tokio::signal::unix::{SignalKind, signal};
-    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
-        return drop(tokio::signal::ctrl_c().await);
-    };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = tokio::signal::ctrl_c() => {}
+    let terminate = signal(SignalKind::terminate());
+    let interrupt = signal(SignalKind::interrupt());
+    async move {
+        let (Ok(mut terminate), Ok(mut interrupt)) = (terminate, interrupt) else {
+            return drop(tokio::signal::ctrl_c().await);
+        };
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
     }
 }

@@ -12,7 +12,8 @@ use cuiban_event_log::{
 };
 use cuiban_event_schema::proto::{ExportedCommit, ExportedForeign};
 use cuiban_event_schema::{
-    Chain, EXPORT_MAGIC, ExportReader, ExportWriter, Exported, commit_id, hash, to_json, to_line,
+    Chain, EXPORT_MAGIC, ExportReader, ExportWriter, Exported, commit_id, decode_stored, hash, to_json,
+    to_line,
 };
 use serde_json::json;
 use uuid::Uuid;
@@ -91,27 +92,28 @@ impl Tail {
     }
 }
 
-/// A line for a commit; one that cannot be read is said to be that, and shown.
+/// A line for a commit; one that cannot be read where it is stored is said to be that, with what can be made out of it.
 fn commit_text(commit: &RecordedCommit, json: bool) -> String {
     let RecordedCommit { position, stream, payload, .. } = commit;
-    let text = if json {
-        to_json(payload).map(|mut commit| {
-            commit["position"] = position.raw().into();
-            commit.to_string()
+    let (kind, id) = (stream.kind.as_str(), stream.id.as_str());
+    match (decode_stored(kind, id, payload), json) {
+        (Ok(_), true) => to_json(payload)
+            .map(|mut commit| {
+                commit["position"] = position.raw().into();
+                commit.to_string()
+            })
+            .unwrap_or_default(),
+        (Ok(_), false) => format!("{position:>8} {}", to_line(payload).unwrap_or_default()),
+        (Err(error), true) => json!({
+            "position": position, "stream": stream.to_string(), "error": error.to_string(),
+            "readable": to_json(payload).ok(), "bytes": hex::encode(payload),
         })
-    } else {
-        to_line(payload).map(|line| format!("{position:>8} {line}"))
-    };
-    text.unwrap_or_else(|error| {
-        let (stream, bytes) = (stream.to_string(), hex::encode(payload));
-        match json {
-            true => {
-                json!({ "position": position, "stream": stream, "error": error.to_string(), "bytes": bytes })
-                    .to_string()
-            }
-            false => format!("{position:>8} (不可读 unreadable: {stream}: {error}) {bytes}"),
+        .to_string(),
+        (Err(error), false) => {
+            let readable = to_line(payload).unwrap_or_else(|_| hex::encode(payload));
+            format!("{position:>8} (不可读 unreadable: {stream}: {error}) {readable}")
         }
-    })
+    }
 }
 
 /// A line for a message that is none of ours. Its address is whatever somebody wrote.

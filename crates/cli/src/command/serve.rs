@@ -39,27 +39,28 @@ async fn serve(args: Serve, settings: Settings) -> Outcome {
     let base =
         Base::start(log, deliveries, clock, with_alerts(settings), (roles::vitals(role), roll)).await?;
     let heart = Heart::begin(&base, Some(client.clone())).await?;
+    let stopped = stop_signal();
     let served = match args.role {
-        Role::Gateway => base.serve(listener, &data, None, Mounts::GATEWAY, stop_signal()).await,
+        Role::Gateway => base.serve(listener, &data, None, Mounts::GATEWAY, stopped).await,
         Role::Projector => {
             let filter = branch_filter(args.branch.as_deref()).or_usage()?;
             let projector = base.projector(&data.models(), filter).await?;
             let (models, mounts) = (Some(projector.models()), Mounts::PROJECTOR);
-            let served = base.serve(listener, &data, models, mounts, stop_signal()).await;
+            let served = base.serve(listener, &data, models, mounts, stopped).await;
             projector.stop().await;
             served
         }
         Role::Watchdog => {
             let watchdog = base.watchdog(&data.watchdog());
             output::note("cuiban: watching");
-            let served = base.serve_beside(listener, &data).await;
+            let served = base.serve_beside(listener, &data, stopped).await;
             watchdog.stop().await;
             served
         }
         Role::Notifier => {
             let notifier = base.notifier(&data.outbox(), Some(client.clone())).await?;
             output::note("cuiban: notifying");
-            let served = base.serve_beside(listener, &data).await;
+            let served = base.serve_beside(listener, &data, stopped).await;
             notifier.stop().await;
             served
         }

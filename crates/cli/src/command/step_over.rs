@@ -10,8 +10,8 @@ use cuiban_command_handler::{
 use cuiban_domain::ids::{Actor, CommandId};
 use cuiban_domain::is_stream;
 use cuiban_domain::text::Line;
-use cuiban_event_log::{EventLog, Position, Stored, StreamId, Token};
-use cuiban_event_schema::{DecodeError, decode, to_json};
+use cuiban_event_log::{EventLog, Position, RecordedCommit, Stored, StreamId, Token};
+use cuiban_event_schema::{DecodeError, decode_stored, to_json};
 use serde_json::{Value, json};
 
 use crate::exit::{Failure, OrFailure, Outcome};
@@ -119,7 +119,9 @@ impl StepOver {
 /// Why this build cannot read it, if so.
 fn what_is_wrong(stored: &Stored) -> Option<DecodeError> {
     match stored {
-        Stored::Commit(commit) => decode(&commit.payload).err(),
+        Stored::Commit(RecordedCommit { stream, payload, .. }) => {
+            decode_stored(stream.kind.as_str(), stream.id.as_str(), payload).err()
+        }
         Stored::Foreign(foreign) => Some(DecodeError::Invalid(format!("it is none of ours: {foreign}"))),
     }
 }
