@@ -32,7 +32,7 @@ use crate::backlog::{Backlog, Form, Parcel, Rules, Waiting};
 use crate::breaker::{Allowed, Breaker};
 use crate::courier::{Consignment, Courier, Errand, Returned};
 use crate::leases::{Held, ticks};
-use crate::ledger::Ledger;
+use crate::ledger::{Known, Ledger, Standing};
 use crate::outbox::Place;
 use recorded::{Answer, lease, next};
 pub use status::{ChannelStatus, Failure};
@@ -219,8 +219,16 @@ impl ChannelLoop {
         wakes_at
     }
 
-    /// Hands a parcel to a courier.
-    fn send(&mut self, parcel: Parcel, begins_at: Instant) {
+    /// Hands a parcel to a courier, without what another notifier has settled while it was out or on its way back.
+    fn send(&mut self, mut parcel: Parcel, begins_at: Instant) {
+        match parcel.form {
+            Form::Digest(Some(message)) if is_settled(self.ledger.of_message(message)) => return,
+            // It goes again as it was.
+            Form::Digest(Some(_)) => {}
+            Form::Digest(None) | Form::InOrder => {
+                parcel.alerts.retain(|(_, waiting)| !is_settled(self.ledger.of_alert(waiting.message)));
+            }
+        }
         let known = match parcel.form {
             Form::Digest(Some(message)) => self.ledger.of_message(message).cloned(),
             Form::Digest(None) | Form::InOrder => None,
@@ -298,6 +306,10 @@ impl ChannelLoop {
         }
         self.throttled_until = self.throttled_until.max(returned.throttled_until);
     }
+}
+
+fn is_settled(known: Option<&Known>) -> bool {
+    known.is_some_and(|known| matches!(known.standing, Standing::Settled { .. }))
 }
 
 fn rules(courier: &Courier) -> Rules {

@@ -1,15 +1,17 @@
 //! Several channels, several notifiers, several starts.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use cuiban_deliveries::{Deliveries, Delivery, DeliveryState, MessageId, Record};
 use cuiban_domain::ids::{BranchId, ChannelId};
 use cuiban_domain::sla::ClockKind;
 use cuiban_domain::ticket::{TransferTicket, Urgency};
 use tokio::sync::Semaphore;
 
-use super::world::{DUE, World, at, channel_id, config, memory, outlet, until, within_reason};
+use super::world::{DUE, World, at, branch, channel_id, config, memory, outlet, until, within_reason};
 use crate::{
     Channel, Config, DeliveryConfig, InvalidConfig, Message, Notifier, Outlet, PushError, StartError,
 };
@@ -379,5 +381,41 @@ async fn what_was_delivered_while_the_record_was_lost_is_recorded_in_the_other()
     stuck.let_go.add_permits(1);
     until(&notifier, "stuck", |status| status.delivered == 1 && status.waiting == 0).await;
     assert_eq!(world.standing("stuck", notice), Some(("delivered", 1)));
+    notifier.stop().await;
+}
+
+#[tokio::test]
+async fn what_another_delivers_while_it_cannot_be_marked_here_does_not_go_from_here_too() {
+    let world = World::new().await;
+    let channel = memory("desk");
+    world.deliveries.holds_marks.store(true, Ordering::SeqCst);
+    let notifier = world.start("outbox", vec![outlet(channel.clone())], config()).await;
+    let notice = world.breach().await;
+    until(&notifier, "desk", |status| status.in_flight == 1).await;
+    let delivered = Delivery {
+        channel: channel_id("desk"),
+        message: MessageId::of(notice),
+        branch: branch(),
+        alerts: vec![notice],
+        number: None,
+        issued_at: at(DUE),
+        state: DeliveryState::Delivered,
+        attempts: 1,
+        maybe_twice: 0,
+        asked_at: None,
+        at: at(DUE),
+    };
+    world.deliveries.inner.put(&Record::Delivery(delivered), None).await.unwrap();
+    // It is heard while the mark is out; whichever comes first, nothing may go from here.
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    world.deliveries.holds_marks.store(false, Ordering::SeqCst);
+    world.deliveries.refusals.add_permits(1);
+    until(&notifier, "desk", |status| status.in_flight == 0).await;
+    world.clock.advance_by(Duration::from_secs(60));
+    until(&notifier, "desk", |status| status.waiting == 0 && status.in_flight == 0).await;
+    assert!(channel.pushed().is_empty());
+    assert_eq!(world.standing("desk", notice), Some(("delivered", 1)));
     notifier.stop().await;
 }

@@ -22,6 +22,7 @@ use cuiban_domain::ticket::{
 };
 use cuiban_event_log::{EventLog, MemoryLog, Position, RecordedCommit};
 use tempfile::TempDir;
+use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use crate::{Channel, ChannelStatus, Config, DeliveryConfig, MemoryChannel, Notifier, Outlet};
@@ -61,6 +62,8 @@ impl World {
         let deliveries = GatedDeliveries {
             inner: MemoryDeliveries::new(move || now.now()),
             refuses_outcomes: Arc::default(),
+            holds_marks: Arc::default(),
+            refusals: Arc::new(Semaphore::new(0)),
         };
         let handlers = handlers(&log, &clock).await;
         let world = Self { handlers, log, deliveries, clock, dir: TempDir::new().unwrap() };
@@ -229,6 +232,9 @@ pub(super) async fn within_reason<T>(wait: impl Future<Output = T>) -> T {
 pub(super) struct GatedDeliveries {
     pub(super) inner: MemoryDeliveries,
     pub(super) refuses_outcomes: Arc<AtomicBool>,
+    /// Marks wait for a permit of the other, and are refused then.
+    pub(super) holds_marks: Arc<AtomicBool>,
+    pub(super) refusals: Arc<Semaphore>,
 }
 
 #[async_trait]
@@ -243,6 +249,11 @@ impl Deliveries for GatedDeliveries {
             Record::Channel(_) | Record::Lease(_) | Record::Unreadable(_) => false,
         };
         if is_outcome && self.refuses_outcomes.load(Ordering::SeqCst) {
+            return Err(PutError::Unavailable("away".into()));
+        }
+        let is_mark = matches!(record, Record::Delivery(_)) && !is_outcome;
+        if is_mark && self.holds_marks.load(Ordering::SeqCst) {
+            self.refusals.acquire().await.unwrap().forget();
             return Err(PutError::Unavailable("away".into()));
         }
         self.inner.put(record, expected).await
