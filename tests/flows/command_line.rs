@@ -317,6 +317,31 @@ async fn a_log_that_was_lost_is_restored_and_never_begun_anew_by_itself() -> Res
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_demonstration_pushes_nothing_through_the_channels_of_the_settings() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let receiver = std::net::TcpListener::bind("127.0.0.1:0")?;
+    receiver.set_nonblocking(true)?;
+    let settings = dir.path().join("cuiban.toml");
+    let url = format!("http://{}/", receiver.local_addr()?);
+    let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+    let channel = format!("[[notifier.webhooks]]\nid = \"crm\"\nurl = \"{url}\"\nsecrets = [\"{secret}\"]\n");
+    std::fs::write(&settings, channel)?;
+    let settings = settings.to_str().context("a path")?;
+    let demo = ["--config", settings, "up", "--demo", "--speed", "36000", "--listen", "127.0.0.1:0"];
+    let process = Process::start(&demo).await?;
+    let client = Client::new(process.url())?;
+    let mut notices = json!([]);
+    while notices == json!([]) {
+        notices = client.get_when_ready("/v1/notices", 0).await?["data"].clone();
+    }
+    let figures = reqwest::get(format!("{}/metrics", process.url())).await?.text().await?;
+    ensure!(figures.contains("cuiban_open_clocks") && !figures.contains("crm"), "{figures}");
+    ensure!(receiver.accept().is_err(), "nobody has called");
+    process.stop().await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn where_nothing_can_be_printed_the_work_goes_on() -> Result<()> {
     let dir = tempfile::tempdir()?;
     // A port that was free a moment ago: what is printed cannot tell which one it is.

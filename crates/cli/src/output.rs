@@ -18,7 +18,7 @@ pub(crate) fn line(text: &str) -> anyhow::Result<()> {
     Ok(writeln!(std::io::stdout().lock(), "{text}")?)
 }
 
-/// A line on stderr, for whoever looks. One that cannot be written, as the disk behind it is full, is lost.
+/// Writes a line to stderr, and drops it where stderr takes nothing, such as a file on a full disk.
 pub(crate) fn note(text: impl std::fmt::Display) {
     let _ = writeln!(std::io::stderr().lock(), "{text}");
 }

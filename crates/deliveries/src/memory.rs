@@ -47,7 +47,7 @@ impl MemoryDeliveries {
         kept.by_version.values().filter_map(|key| kept.by_key.get(key).cloned()).collect()
     }
 
-    /// Everything is lost, as when a stream or a file is removed: whoever follows is told that it has ended.
+    /// Forgets every record, as when somebody removes the stream or the file, and ends every [`Follow`].
     pub fn lose(&self) {
         let mut kept = self.kept();
         *kept = Kept { last: kept.last, ..Kept::default() };

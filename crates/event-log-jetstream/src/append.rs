@@ -108,7 +108,11 @@ fn meaning(error: CallError, stream: StreamId, size_bytes: usize, limit_bytes: u
         CallError::Refused(refusal) => match refusal.err_code {
             WRONG_LAST_SEQUENCE => return AppendError::Conflict { stream, actual: version_told(refusal) },
             WRONG_LAST_SEQUENCE_IN_PROCESS => return AppendError::Conflict { stream, actual: None },
-            MESSAGE_TOO_LARGE => return AppendError::TooLarge { stream, size_bytes, limit_bytes },
+            // What the server itself does not take was not sent: it is the stream's own limit, which somebody has lowered.
+            MESSAGE_TOO_LARGE => {
+                let lowered = format!("{refusal}: the stream's max_msg_size is below {size_bytes} bytes");
+                return AppendError::Unavailable { stream, source: lowered.into() };
+            }
             // Not by this message, but the one before it, with the same id, is on its way.
             SAME_ID_IN_PROCESS => false,
             code => NOTHING_STORED.contains(&code) || is_full(refusal),
@@ -178,7 +182,7 @@ mod tests {
         {
             assert!(matches!(meaning_of(code, description), AppendError::Unknown { .. }), "{code}");
         }
-        assert!(matches!(meaning_of(10054, "message size"), AppendError::TooLarge { .. }));
+        assert!(matches!(meaning_of(10054, "message size"), AppendError::Unavailable { .. }));
     }
 
     #[test]

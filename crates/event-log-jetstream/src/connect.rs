@@ -280,7 +280,8 @@ fn is_passing(error: &CallError) -> bool {
     }
 }
 
-/// What says that there was a log, where there is none. A broker that does not answer is asked by whoever comes next.
+/// The stream beside a log that was lost, if the broker has that stream and no log. Where the broker does not answer, the
+/// next request to it fails by itself.
 async fn lost(broker: &Broker) -> Option<String> {
     let beside = broker.config.lost_beside.clone()?;
     let is_missing = broker.stream_info().await.is_err_and(|error| error.code() == Some(NO_STREAM));

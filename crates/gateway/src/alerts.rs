@@ -176,8 +176,8 @@ async fn list(
 }
 
 fn before(cursor: &str) -> Result<Version, Refusal> {
-    let reason = || "`cursor` is not one that a page gave".to_owned();
-    cursor.parse().map(Version).map_err(|_| Refusal::InvalidQuery { reason: reason() })
+    let reason = "`cursor` is not one that a page gave".to_owned();
+    cursor.parse().map(Version).map_err(|_| Refusal::InvalidQuery { reason })
 }
 
 async fn resend(
@@ -190,11 +190,10 @@ async fn resend(
         Some(channel) => *channel == standing.delivery.channel,
         None => standing.delivery.state != DeliveryState::Delivered,
     };
-    // By its own message rather than by the digest that told of it, and never by its withdrawal.
-    let told = latest_by_channel(board, alert.0).into_iter();
-    // What was superseded holds no more, and goes to nobody.
-    let told = told.filter(|standing| !matches!(standing.delivery.state, DeliveryState::Withdrawn { .. }));
-    let told: Vec<_> = told.filter(|standing| !standing.delivery.message.withdrawn).filter(wanted).collect();
+    // A notice that was superseded before the channel took it goes to nobody.
+    let mut told = latest_by_channel(board, alert.0);
+    told.retain(|standing| !matches!(standing.delivery.state, DeliveryState::Withdrawn { .. }));
+    told.retain(wanted);
     if told.is_empty() {
         return Err(Refusal::NothingToResend);
     }
@@ -215,7 +214,8 @@ fn refusal_of(error: PutError) -> Refusal {
     }
 }
 
-/// How an alert stands on each channel: by its own message where it has one, else by the digest that tells of it.
+/// How an alert stands on each channel: by its own message where it has one, else by the digest that tells of it, and never
+/// by its withdrawal.
 fn latest_by_channel(board: &Board, alert: Uuid) -> Vec<Standing> {
     let mut told: Vec<_> = board.of_alert(alert);
     told.retain(|standing| !standing.delivery.message.withdrawn);

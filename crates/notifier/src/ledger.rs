@@ -118,3 +118,20 @@ impl Ledger {
         if message.withdrawn { None } else { self.digests.get(&message.id).copied() }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_channel_began_no_later_than_its_beginning_was_stored() {
+        let at = |text: &str| -> cuiban_domain::Instant { text.parse().unwrap() };
+        let (stored_at, far) = (at("2026-11-20T08:00:00Z"), at("2096-01-01T00:00:00Z"));
+        let channel = cuiban_domain::ids::ChannelId::new("desk").unwrap();
+        let begun = ChannelBegun { channel, begins_at: far, confirmed_at: far };
+        let mut ledger = Ledger::default();
+        ledger.follow(Stored { version: Version(1), stored_at, record: Record::Channel(begun) });
+        let (_, begun) = ledger.begun().unwrap();
+        assert_eq!((begun.begins_at, begun.confirmed_at), (stored_at, stored_at));
+    }
+}

@@ -21,7 +21,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 const MADE_READY_EVERY: u32 = 6;
 /// How long making ready may take.
 const MADE_READY_WITHIN: Duration = Duration::from_secs(10);
-/// How long an alert may wait before somebody is told: longer than a lease that outlives its holder.
+/// How long an alert may wait before the notifier warns of it: longer than a lease that outlives its holder.
 const WAITING_MAX: Duration = Duration::from_secs(60);
 /// How many looks the record of deliveries may stay unheard.
 const UNHEARD_LOOKS_MAX: u32 = 3;

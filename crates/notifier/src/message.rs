@@ -26,7 +26,7 @@ pub struct Message {
     pub topic: &'static str,
     /// Whether the receiver may have it already.
     pub maybe_twice: bool,
-    /// When somebody asked to have it sent again: then it is to be heard again, whoever has it already.
+    /// When an operator asked the notifier to send it again; the receiver hears it then although it has had it.
     pub asked_at: Option<Instant>,
     /// What people read, in Chinese.
     pub text_zh: String,

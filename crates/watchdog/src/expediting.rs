@@ -327,11 +327,10 @@ pub(crate) fn passes(error: &HandleError) -> bool {
     use HandleError as E;
     match error {
         E::Unavailable(_) | E::Unknown(_) | E::Contended { .. } | E::ClockToBeConfirmed(_) => true,
-        // What a watchdog records is small: it is the log's limit that somebody has changed.
-        E::TooLarge(_) => true,
         E::Rejected(_)
         | E::RevisionMismatch { .. }
         | E::KeyReused
+        | E::TooLarge(_)
         | E::Unreadable(_)
         | E::NotWritten(_)
         | E::NotReadBack(_)

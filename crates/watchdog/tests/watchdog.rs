@@ -3,8 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "in a test, a missing value is a failure")]
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta};
 use cuiban_command_handler::{Clock, CommandMeta, Handlers, ManualClock, SeededIds, StepOver};
@@ -650,6 +652,39 @@ async fn r61_a_folder_that_is_removed_while_the_watchdog_runs_stops_no_notice_an
     std::fs::remove_dir_all(office.dir.path().join("one")).unwrap();
     let ticket = office.call().await;
     watchdog.status().wait_for(|status| status.unkept.is_some()).await.unwrap();
+    office.clock.advance_to(dispatch_due(&office) + TimeDelta::microseconds(1));
+    assert_eq!(office.until_notices(1).await[0].0, ticket);
+    watchdog.stop().await;
+}
+
+/// A clock on which the first sleeper of a kind panics.
+#[derive(Debug)]
+struct BadOnce(Arc<ManualClock>, AtomicBool);
+
+#[async_trait]
+impl Clock for BadOnce {
+    fn now(&self) -> Instant {
+        self.0.now()
+    }
+
+    async fn sleep_until(&self, at: Instant) {
+        assert!(self.1.swap(true, Ordering::SeqCst), "the first time it breaks down");
+        self.0.sleep_until(at).await;
+    }
+}
+
+#[tokio::test]
+async fn r61_a_loop_that_panics_begins_again() {
+    let office = Office::open().await;
+    let clock: Arc<dyn Clock> = Arc::new(BadOnce(office.clock.clone(), AtomicBool::new(false)));
+    let (ids, actor) = (Arc::new(SeededIds::new(80)), Actor::new("test").unwrap());
+    let handlers = Handlers::start(office.log.clone(), clock, ids, actor, Default::default()).await.unwrap();
+    let config = Config { retry_delay_ms: 1, ..Config::default() };
+    let dir = office.dir.path().join("one");
+    let watchdog = Watchdog::start(Arc::new(handlers), office.log.clone(), &dir, config);
+    watchdog.status().wait_for(|status| status.caught_up).await.unwrap();
+    // It sleeps until the due instant, which it cannot the first time.
+    let ticket = office.call().await;
     office.clock.advance_to(dispatch_due(&office) + TimeDelta::microseconds(1));
     assert_eq!(office.until_notices(1).await[0].0, ticket);
     watchdog.stop().await;

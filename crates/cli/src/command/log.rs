@@ -92,7 +92,7 @@ impl Tail {
     }
 }
 
-/// A line for a commit; one that cannot be read where it is stored is said to be that, with what can be made out of it.
+/// A line for a commit. Where this build cannot read it in its stream, the line says why, and shows its fields or bytes.
 fn commit_text(commit: &RecordedCommit, json: bool) -> String {
     let RecordedCommit { position, stream, payload, .. } = commit;
     let (kind, id) = (stream.kind.as_str(), stream.id.as_str());

@@ -24,7 +24,7 @@ use crate::wiring::{Access, Place, open_log};
 /// How many commits pass between two looks at the progress bar.
 const COMMITS_PER_TICK: u64 = 1_024;
 
-/// How many faults are told one by one.
+/// How many faults `log verify` prints one by one.
 const FAULTS_TOLD_MAX: usize = 100;
 
 /// A bad commit: where, which, and what is wrong. What cannot be told is left out.

@@ -40,6 +40,7 @@ async fn settings_that_are_changed_under_a_running_log_stop_appends_until_they_a
         (forgets, json!({ "max_age": 0 }), "max_age"),
         (json!({ "discard": "old" }), json!({ "discard": "new" }), "discard"),
         (json!({ "max_msgs_per_subject": 1 }), json!({ "max_msgs_per_subject": -1 }), "max_msgs_per_subject"),
+        (json!({ "max_msg_size": 100 }), json!({ "max_msg_size": -1 }), "max_msg_size"),
         (json!({ "subjects": ["cuiban.log.>"] }), json!({ "subjects": ["cuiban.log.*.*.*.*"] }), "subjects"),
     ] {
         change(&client, changed).await;

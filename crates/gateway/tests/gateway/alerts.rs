@@ -81,3 +81,35 @@ async fn what_was_delivered_is_sent_again_only_through_a_channel_that_is_named()
     assert_eq!(asked["data"][0]["state"], "asked");
     desk.post(&format!("/v1/alerts/{}/resend", Uuid::from_u128(9)), json!({})).await.problem(404);
 }
+
+#[tokio::test]
+async fn a_notice_that_was_withdrawn_is_sent_again_through_no_channel() {
+    let desk = Desk::open().await;
+    put(&desk, delivery(3, DeliveryState::Withdrawn { maybe_arrived: false })).await;
+    listed(&desk, "/v1/alerts?state=withdrawn", 1).await;
+    let id = Uuid::from_u128(3);
+    for query in ["", "?channel=crm"] {
+        let refused = desk.post(&format!("/v1/alerts/{id}/resend{query}"), json!({})).await.problem(404);
+        assert_eq!(refused["code"], "nothing_to_resend");
+    }
+}
+
+#[tokio::test]
+async fn every_alert_is_on_one_page_of_the_list() {
+    let desk = Desk::open().await;
+    for number in 1..=5 {
+        put(&desk, delivery(number, given_up())).await;
+    }
+    listed(&desk, "/v1/alerts", 5).await;
+    let (mut seen, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let page = desk.get(&format!("/v1/alerts?limit=2{cursor}")).await.ok();
+        seen.extend(page["data"].as_array().unwrap().iter().map(|row| row["message"].clone()));
+        let Some(next) = page["next_cursor"].as_str() else { break };
+        cursor = format!("&cursor={next}");
+    }
+    let latest_first: Vec<_> =
+        (1..=5).rev().map(|number| json!(Uuid::from_u128(number).to_string())).collect();
+    assert_eq!(seen, latest_first);
+    desk.get("/v1/alerts?cursor=yesterday").await.problem(400);
+}

@@ -103,7 +103,7 @@ impl ChannelLoop {
         tracing::warn!(%channel, "the record of deliveries ended or is another one: it is read anew");
         self.follow = None;
         self.epoch += 1;
-        // If it was lost, it does not know what has arrived, and that is not told again; what waits has not.
+        // A record that was lost does not say which alerts the channel took, so those are not pushed again; these were waiting.
         self.carried.extend(self.backlog.messages());
         self.former_beginning =
             self.ledger.begun().map(|(_, begun)| begun.begins_at).or(self.former_beginning);

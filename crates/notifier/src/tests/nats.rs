@@ -176,6 +176,21 @@ async fn a_message_that_is_pushed_again_is_stored_and_heard_once() {
 }
 
 #[tokio::test]
+async fn what_an_operator_asked_for_is_heard_again() {
+    let Some(server) = Server::start() else { return };
+    let mut text = Listener::to(&server, "cuiban.alert.text.>").await;
+    let channel = NatsChannel::new(NatsConfig::default(), server.client().await);
+    let message = Message::of(&testing::notice(1), &manner());
+    let asked_at = Some(super::world::at("2026-11-20T09:40:00Z"));
+    for message in [message.clone(), message.clone(), Message { asked_at, ..message.clone() }] {
+        channel.push(&message).await.unwrap();
+    }
+    let heard = [text.next().await, text.next().await];
+    assert_eq!(heard[0], heard[1]);
+    assert!(text.is_quiet().await);
+}
+
+#[tokio::test]
 async fn a_server_that_has_the_old_stream_keeps_it_with_narrower_subjects() {
     let Some(server) = Server::start() else { return };
     let client = server.client().await;

@@ -11,7 +11,7 @@ use cuiban_domain::ticket::Urgency;
 use uuid::Uuid;
 
 use super::world::{World, at, config, memory, outlet, until, within_reason};
-use crate::{Config, PushError};
+use crate::{Config, Notifier, PushError};
 
 const ANSWERED: &str = "2026-11-20T10:00:00+08:00";
 /// A day after the call: the answer is due.
@@ -24,14 +24,20 @@ async fn unanswered(world: &World) -> (TicketId, Uuid) {
     (ticket, notice)
 }
 
+/// A notice that the channel took before it was superseded.
+async fn superseded_after_delivery(world: &World, notifier: &Notifier) -> Uuid {
+    let (ticket, notice) = unanswered(world).await;
+    until(notifier, "desk", |status| status.delivered == 1).await;
+    world.answered(ticket, at(ANSWERED)).await;
+    notice
+}
+
 #[tokio::test]
 async fn r40_a_notice_that_was_delivered_is_withdrawn_under_an_id_of_its_own() {
     let world = World::new().await;
     let channel = memory("desk");
     let notifier = world.start("outbox", vec![outlet(channel.clone())], config()).await;
-    let (ticket, notice) = unanswered(&world).await;
-    until(&notifier, "desk", |status| status.delivered == 1).await;
-    world.answered(ticket, at(ANSWERED)).await;
+    let notice = superseded_after_delivery(&world, &notifier).await;
     let pushed = within_reason(channel.wait_for(2)).await;
     assert_eq!(pushed[1].id, MessageId::withdrawal(notice));
     assert!(pushed[1].text_zh.starts_with("【催办已撤回】报修 BX-202611-"), "{}", pushed[1].text_zh);
@@ -85,9 +91,7 @@ async fn r40_a_notice_that_was_superseded_goes_to_nobody_though_somebody_asks_fo
     let world = World::new().await;
     let channel = memory("desk");
     let notifier = world.start("outbox", vec![outlet(channel.clone())], config()).await;
-    let (ticket, notice) = unanswered(&world).await;
-    until(&notifier, "desk", |status| status.delivered == 1).await;
-    world.answered(ticket, at(ANSWERED)).await;
+    let notice = superseded_after_delivery(&world, &notifier).await;
     until(&notifier, "desk", |status| status.delivered == 2).await;
     let board = Board::start(Arc::new(world.deliveries.clone()));
     let told = within_reason(async {

@@ -106,7 +106,7 @@ impl Store {
         }
     }
 
-    /// What was put aside and is there still, the latest last: whoever has looked at it removes it.
+    /// The directories that the store has put aside and no operator has removed, the latest last.
     pub fn quarantined(&self) -> Vec<Quarantined> {
         let in_memory = matches!(self.inner.home, Home::Memory(..));
         let mut state = self.state();
