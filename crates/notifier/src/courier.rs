@@ -208,7 +208,8 @@ impl Courier {
             Some(Standing::Open(before)) => *before,
             _ => self.fresh(id, last, alerts.iter().map(|alert| alert.id).collect()),
         };
-        let delivery = Delivery { number: None, ..before };
+        let delivery =
+            Delivery { branch: last.branch.clone(), issued_at: last.issued_at, number: None, ..before };
         if let Some(state) = self.too_old(&delivery, self.now()) {
             return self.put_settled(Delivery { state, ..delivery }, expected, returned).await;
         }
@@ -419,7 +420,7 @@ impl Courier {
         }
         let asked = match errand.known.as_ref().map(|known| &known.standing) {
             Some(Standing::Open(delivery)) => {
-                if let Some(state) = self.too_old(delivery, now) {
+                if let Some(state) = self.too_old(&self.delivery_of(errand, alert), now) {
                     return Verdict::Settle(state);
                 }
                 delivery.asked_at.is_some()
@@ -447,9 +448,15 @@ impl Courier {
         (age >= self.delivery().give_up_after()).then_some(DeliveryState::GivenUp { reason, maybe_arrived })
     }
 
+    /// The record to go on with. What the alert is, the log says: restored, it may have it again in another branch.
     fn delivery_of(&self, errand: &Errand, alert: &Alert) -> Delivery {
         match errand.known.as_ref().map(|known| &known.standing) {
-            Some(Standing::Open(delivery)) => (**delivery).clone(),
+            Some(Standing::Open(delivery)) => Delivery {
+                branch: alert.branch.clone(),
+                number: alert.number.clone(),
+                issued_at: alert.issued_at,
+                ..(**delivery).clone()
+            },
             _ => self.fresh(alert.message(), alert, vec![alert.id]),
         }
     }

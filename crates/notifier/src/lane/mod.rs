@@ -59,7 +59,7 @@ pub(crate) struct ChannelLoop {
     /// How often the record of deliveries was found to be another one: what comes back from before is not known to it.
     epoch: u64,
     breaker: Breaker,
-    under_way: JoinSet<(u64, Returned)>,
+    under_way: JoinSet<(Standpoint, Returned)>,
     /// What waited when the record of deliveries was lost: that record has nothing of it, and it goes all the same.
     carried: BTreeSet<MessageId>,
     /// When the channel began, by the record that was followed before.
@@ -75,6 +75,13 @@ pub(crate) struct ChannelLoop {
     throttled_until: Option<Instant>,
     /// When it was last looked what may go out.
     served_at: Option<Instant>,
+}
+
+/// By which outbox and which record of deliveries something set out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Standpoint {
+    epoch: u64,
+    outbox_generation: u64,
 }
 
 impl ChannelLoop {
@@ -250,12 +257,16 @@ impl ChannelLoop {
             return;
         }
         let consignment = Consignment { errands, form: parcel.form, known, begins_at };
-        let (courier, epoch) = (self.courier.clone(), self.epoch);
-        self.under_way.spawn(async move { (epoch, courier.deliver(consignment).await) });
+        let (courier, set_out_from) = (self.courier.clone(), self.standpoint());
+        self.under_way.spawn(async move { (set_out_from, courier.deliver(consignment).await) });
     }
 
-    fn take_back(&mut self, returned: Result<(u64, Returned), tokio::task::JoinError>) {
-        let (epoch, returned) = match returned {
+    fn standpoint(&self) -> Standpoint {
+        Standpoint { epoch: self.epoch, outbox_generation: self.outbox_generation }
+    }
+
+    fn take_back(&mut self, returned: Result<(Standpoint, Returned), tokio::task::JoinError>) {
+        let (set_out_from, returned) = match returned {
             Ok(returned) => returned,
             Err(error) => {
                 // Ours, not the channel's: a channel's panic is caught where it pushes. Begin again from the records.
@@ -264,26 +275,34 @@ impl ChannelLoop {
                 return self.begin_anew();
             }
         };
-        for message in &returned.errands {
-            self.pushing.remove(message);
-            if let Some((place, waiting)) = self.held_back.remove(message) {
-                self.backlog.insert(place, waiting);
-            }
-        }
+        let held_back: Vec<_> = returned
+            .errands
+            .iter()
+            .filter_map(|message| {
+                self.pushing.remove(message);
+                self.held_back.remove(message)
+            })
+            .collect();
         self.count(&returned);
-        if epoch != self.epoch {
+        let here = self.standpoint();
+        if set_out_from != here {
+            // Its places are another outbox's, or its versions another record's; while it was out it was not read.
             self.read_up_to = [None; 2];
+        }
+        if set_out_from.epoch != here.epoch {
             return;
         }
         for (version, delivery) in returned.records {
             self.carried.remove(&delivery.message);
             self.ledger.take(version, delivery);
         }
-        for (place, waiting) in returned.again {
-            self.backlog.insert(place, waiting);
-        }
-        if let Some((at, parcel)) = returned.digest_again {
-            self.backlog.insert_digest(at, parcel);
+        if set_out_from == here {
+            for (place, waiting) in held_back.into_iter().chain(returned.again) {
+                self.backlog.insert(place, waiting);
+            }
+            if let Some((at, parcel)) = returned.digest_again {
+                self.backlog.insert_digest(at, parcel);
+            }
         }
         for message in returned.touched {
             // What was heard meanwhile was not looked at, as it was under way.

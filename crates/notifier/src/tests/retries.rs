@@ -4,13 +4,14 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use cuiban_deliveries::{Board, DeliveryState, MessageId, send_again};
+use cuiban_domain::ids::BranchId;
 use cuiban_domain::sla::ClockKind;
 use cuiban_domain::text::Line;
-use cuiban_domain::ticket::{CancelTicket, Urgency};
+use cuiban_domain::ticket::{CancelTicket, TransferTicket, Urgency};
 use cuiban_event_log::EventLog;
 
-use super::world::{CUSTOMER, DUE, World, at, config, memory, outlet, until, within_reason};
-use crate::{BreakerState, Config, DeliveryConfig, Outlet, PushError};
+use super::world::{CUSTOMER, DUE, World, at, branch, config, memory, outlet, until, within_reason};
+use crate::{BreakerState, Config, DeliveryConfig, Notifier, Outlet, PushError};
 
 fn unavailable() -> PushError {
     PushError::unavailable("HTTP 500")
@@ -343,5 +344,75 @@ async fn alerts_of_a_log_that_was_restored_go_out_though_it_is_shorter_than_what
     let notice = world.expedite(ticket, ClockKind::Dispatch).await;
     until(&notifier, "desk", |status| status.delivered == 6).await;
     assert_eq!(channel.pushed()[5].id, MessageId::of(notice));
+    notifier.stop().await;
+}
+
+/// Waits until the outbox stands where the log ends, which was cut and goes on with other commits.
+async fn has_read_all(world: &World, notifier: &Notifier) {
+    let head = world.log.head().await.unwrap();
+    within_reason(async {
+        while (notifier.status().position, notifier.status().caught_up) != (head, true) {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_alert_that_a_restored_log_has_in_another_branch_goes_under_that_branchs_lease() {
+    let world = World::new().await;
+    let other = BranchId::new("B1").unwrap();
+    world.open(other.clone(), "汉口服务中心").await;
+    let ticket = world.register(Urgency::Normal).await;
+    let backup = world.log.head().await.unwrap();
+    let channel = memory("desk");
+    channel.answer_always(Some(unavailable()));
+    let config = Config { log_looked_at_every_ms: 5, ..config() };
+    let notifier = world.start("outbox", vec![outlet(channel.clone())], config).await;
+    let reason = "转派".parse().unwrap();
+    world.ticket(ticket, TransferTicket { to: other, area: None, district: None, reason }).await;
+    world.clock.advance_to(at(DUE) + Duration::from_micros(1));
+    world.expedite(ticket, ClockKind::Dispatch).await;
+    until(&notifier, "desk", |status| status.failed_attempts > 0 && status.in_flight == 0).await;
+    world.log.cut_after(backup);
+    let again = world.expedite_elsewhere(ticket, ClockKind::Dispatch).await;
+    has_read_all(&world, &notifier).await;
+    channel.answer_always(None);
+    within_reason(async {
+        while notifier.status().channels[0].delivered == 0 {
+            world.clock.advance_by(Duration::from_secs(60));
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let told = world.delivery("desk", MessageId::of(again)).unwrap();
+    assert_eq!((told.branch, told.state), (branch(), DeliveryState::Delivered));
+    notifier.stop().await;
+}
+
+#[tokio::test]
+async fn an_alert_that_was_on_its_way_while_the_log_was_restored_goes_from_where_it_is_now() {
+    let world = World::new().await;
+    let ticket = world.register(Urgency::Normal).await;
+    let backup = world.log.head().await.unwrap();
+    let channel = memory("desk");
+    world.deliveries.holds_marks.store(true, Ordering::SeqCst);
+    let config = Config { log_looked_at_every_ms: 5, ..config() };
+    let notifier = world.start("outbox", vec![outlet(channel.clone())], config).await;
+    world.clock.advance_to(at(DUE) + Duration::from_micros(1));
+    world.expedite(ticket, ClockKind::Dispatch).await;
+    until(&notifier, "desk", |status| status.in_flight == 1).await;
+    world.log.cut_after(backup);
+    world.register(Urgency::Emergency).await;
+    let notice = world.expedite_elsewhere(ticket, ClockKind::Dispatch).await;
+    // The emergency sets out once the channel reads the outbox of the log as it is now.
+    until(&notifier, "desk", |status| status.in_flight == 2).await;
+    has_read_all(&world, &notifier).await;
+    world.deliveries.holds_marks.store(false, Ordering::SeqCst);
+    world.deliveries.refusals.add_permits(2);
+    until(&notifier, "desk", |status| status.in_flight == 0).await;
+    world.clock.advance_by(Duration::from_secs(60));
+    until(&notifier, "desk", |status| status.delivered == 2 && status.waiting == 0).await;
+    assert!(channel.pushed().iter().any(|message| message.id == MessageId::of(notice)));
     notifier.stop().await;
 }

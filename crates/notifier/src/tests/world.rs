@@ -128,6 +128,15 @@ impl World {
         notice.id(ticket).0
     }
 
+    /// As [`World::expedite`], by another process, which has nothing in its cache.
+    pub(super) async fn expedite_elsewhere(&self, ticket: TicketId, clock: ClockKind) -> Uuid {
+        let notice = Notice { clock, cycle: 1, episode: 0, rung: Rung::Breach, repetition: 0 };
+        let command = TicketCommand::from(IssueExpediteNotice { notice });
+        let elsewhere = handlers(&self.log, &self.clock).await;
+        elsewhere.ticket(ticket, &command, &self.meta()).await.unwrap();
+        notice.id(ticket).0
+    }
+
     /// Registers so many repairs, and breaks their dispatch limits `after` the due instant.
     pub(super) async fn breaches(&self, count: usize, after: Duration) -> Vec<Uuid> {
         let mut tickets = Vec::new();
