@@ -196,6 +196,7 @@ impl<A: Aggregate> CommandHandler<A> {
         let Appended { position, version } = appended;
         let stored = RecordedCommit { position, stream: stream.clone(), version, route, payload };
         loaded.fold(&stream, stored.into());
+        self.note_seen(&loaded);
         let handled = handled(&loaded, Outcome::Recorded, position, loaded.revision, Vec::new());
         *slot = Some(loaded);
         Ok(handled)

@@ -34,6 +34,10 @@ pub struct Following {
     cursor: Cursor,
     /// What was the log's end when it was last looked at, and after it the ends of batches since.
     marks: Vec<Mark>,
+    /// What its follower has learned elsewhere, and no look has compared yet; so many of them are in the one under way.
+    witnesses: Vec<Mark>,
+    witnessed_up_to: Position,
+    witnesses_looked_at: usize,
     subscription: Subscription,
     look: Interval,
     /// A comparison that is under way. It is kept here, so that nothing is lost when whoever waits goes away.
@@ -120,7 +124,19 @@ impl Following {
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         look.reset();
         let marks = head.into_iter().collect();
-        Ok(Self { log, identity, cursor, marks, subscription, look, looking: None, ended: None })
+        Ok(Self {
+            log,
+            identity,
+            cursor,
+            marks,
+            witnesses: Vec::new(),
+            witnessed_up_to: Position::START,
+            witnesses_looked_at: 0,
+            subscription,
+            look,
+            looking: None,
+            ended: None,
+        })
     }
 
     /// Whether this is the log of which that was seen, as [`Following::begin`] asks: [`LogError::Replaced`] if not.
@@ -130,7 +146,8 @@ impl Following {
 
     /// What was seen of the log up to now, its end at the last look included.
     pub fn seen(&self) -> Seen {
-        Seen { identity: self.identity, reached: self.cursor.position, marks: self.marks.clone() }
+        let marks = [self.marks.as_slice(), &self.witnesses].concat();
+        Seen { identity: self.identity, reached: self.cursor.position, marks }
     }
 
     /// As [`Subscription::next_batch`]; [`LogError::Replaced`] once it shows that this is another log. After an error,
@@ -171,8 +188,10 @@ impl Following {
 
     /// This is stored at this position, as its follower has learned elsewhere: the next look asks for it, too.
     pub fn witness(&mut self, position: Position, sha256: [u8; 32]) {
-        if self.marks.iter().all(|mark| mark.position < position) {
-            self.marks.push(Mark { position, sha256 });
+        // Also behind the end that was looked at last: since this was learned, the log may have been cut and gone on.
+        if position > self.witnessed_up_to && self.witnesses.len() < MARKS_MAX {
+            self.witnesses.push(Mark { position, sha256 });
+            self.witnessed_up_to = position;
         }
     }
 
@@ -216,12 +235,14 @@ impl Following {
 
     /// Begins to compare what is known with the log.
     fn begin_look(&mut self) {
+        self.witnesses_looked_at = self.witnesses.len();
         self.looking = Some(Box::pin(compare_twice(self.log.clone(), self.seen())));
     }
 
     /// What stands before the log's end needs no mark any more.
     fn move_on(&mut self, looked: &Looked) {
         self.identity = looked.identity;
+        self.witnesses.drain(..self.witnesses_looked_at);
         if let Some(head) = looked.head {
             self.marks.retain(|mark| mark.position > head.position);
             self.marks.insert(0, head);

@@ -159,17 +159,32 @@ impl Courier {
         }
     }
 
-    /// Settles what is not to be pushed, and pushes the rest together.
+    /// Settles what is not to be pushed, pushes what was begun by itself, and the rest together.
+    ///
+    /// No alert has a record of its own and goes in a digest too: who reads the records would not know which of them tells
+    /// how it stands.
     async fn make_digest(&self, consignment: Consignment, returned: &mut Returned) {
-        let (mut going, mut settling) = (Vec::new(), Vec::new());
+        let (mut begun, mut going, mut settling) = (Vec::new(), Vec::new(), Vec::new());
         for errand in consignment.errands {
             let Some(kept) = self.kept(&errand, returned) else { continue };
             match self.verdict(&kept, &errand, consignment.begins_at) {
+                Verdict::Push if errand.known.is_some() => begun.push((errand, kept.alert)),
                 Verdict::Push => going.push((errand, kept.alert)),
                 Verdict::Settle(state) => settling.push((errand, kept.alert, state)),
             }
         }
         self.settle_many(settling, returned).await;
+        for (errand, alert) in begun {
+            if returned.pushes.contains(&false) {
+                returned.again.push((errand.place, errand.waiting));
+            } else {
+                self.push_one(errand, &alert, returned).await;
+            }
+        }
+        if returned.pushes.contains(&false) {
+            let again = going.into_iter().map(|(errand, _)| (errand.place, errand.waiting));
+            return returned.again.extend(again);
+        }
         // One that is left alone goes under its own id: whoever has it knows it again.
         if let [(errand, alert)] = going.as_slice() {
             return self.push_one(errand.clone(), alert, returned).await;

@@ -24,7 +24,14 @@ pub(crate) fn ticks() -> Ticks {
 #[derive(Clone, Debug)]
 pub(crate) struct Leases {
     lasts: Duration,
-    by_branch: Arc<Mutex<BTreeMap<BranchId, Standing>>>,
+    book: Arc<Mutex<Book>>,
+}
+
+#[derive(Debug, Default)]
+struct Book {
+    /// How often everything was forgotten: an answer to what was asked before says nothing now.
+    forgotten: u64,
+    by_branch: BTreeMap<BranchId, Standing>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +44,13 @@ enum Standing {
     Others(Ticks),
 }
 
+/// When a lease was asked for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asked {
+    at: Ticks,
+    forgotten: u64,
+}
+
 /// Whether a branch's alerts may go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Held {
@@ -46,7 +60,7 @@ pub(crate) enum Held {
 
 impl Leases {
     pub(crate) fn new(lasts: Duration) -> Self {
-        Self { lasts, by_branch: Arc::default() }
+        Self { lasts, book: Arc::default() }
     }
 
     /// How long a lease lasts by the store's clock.
@@ -69,7 +83,7 @@ impl Leases {
 
     /// Whether it is to be asked for now, as it is wanted: not ours, or not for long.
     pub(crate) fn is_to_be_asked(&self, branch: &BranchId) -> bool {
-        match self.book().get(branch) {
+        match self.book().by_branch.get(branch) {
             None => true,
             Some(Standing::Asking(_)) => false,
             Some(Standing::Mine(_, until)) => ticks() + self.renewed_before() >= *until,
@@ -80,7 +94,7 @@ impl Leases {
     /// When there is something to ask, if these are wanted.
     pub(crate) fn asks_at<'a>(&self, wanted: impl Iterator<Item = &'a BranchId>) -> Option<Ticks> {
         let book = self.book();
-        let standing = wanted.filter_map(|branch| book.get(branch));
+        let standing = wanted.filter_map(|branch| book.by_branch.get(branch));
         let at = standing.filter_map(|standing| match standing {
             Standing::Asking(_) => None,
             Standing::Mine(_, until) => Some(*until - self.renewed_before()),
@@ -89,45 +103,55 @@ impl Leases {
         at.min()
     }
 
-    pub(crate) fn asking(&self, branch: &BranchId) {
+    /// It is being asked for from now on.
+    pub(crate) fn asking(&self, branch: &BranchId) -> Asked {
         let before = self.mine(branch);
-        self.book().insert(branch.clone(), Standing::Asking(before));
+        let mut book = self.book();
+        book.by_branch.insert(branch.clone(), Standing::Asking(before));
+        Asked { at: ticks(), forgotten: book.forgotten }
     }
 
-    /// What came of asking at `asked`; `None` for no answer.
-    pub(crate) fn answered(&self, branch: &BranchId, asked: Ticks, taken: Option<Taken>) {
+    /// What came of asking; `None` for no answer.
+    pub(crate) fn answered(&self, branch: &BranchId, asked: Asked, taken: Option<Taken>) {
         let before = self.mine(branch);
+        let mut book = self.book();
+        if asked.forgotten != book.forgotten {
+            return;
+        }
         let standing = match (taken, before) {
             (Some(Taken::Mine(version)), _) => {
                 // What was known when it was ours already is known still.
                 let version =
                     before.filter(|(_, until)| ticks() < *until).map_or(version, |(known, _)| known);
-                Standing::Mine(version, asked + self.lasts - self.margin())
+                Standing::Mine(version, asked.at + self.lasts - self.margin())
             }
             (Some(Taken::Others(left)), _) => Standing::Others(ticks() + left),
             (None, Some((version, until))) if ticks() < until => Standing::Mine(version, until),
             (None, _) => Standing::Others(ticks() + ASK_AGAIN_AFTER),
         };
-        self.book().insert(branch.clone(), standing);
+        book.by_branch.insert(branch.clone(), standing);
     }
 
     /// Another notifier has let go of it, or it is ours to look at again.
     pub(crate) fn look_again(&self, branch: &BranchId) {
-        let mut book = self.book();
-        if let Some(Standing::Others(_)) = book.get(branch) {
-            book.remove(branch);
+        let by_branch = &mut self.book().by_branch;
+        if let Some(Standing::Others(_)) = by_branch.get(branch) {
+            by_branch.remove(branch);
         }
     }
 
     /// Forgets all, and answers which were ours.
     pub(crate) fn forget(&self) -> Vec<BranchId> {
-        let book = std::mem::take(&mut *self.book());
-        let ours = book.into_iter().filter(|(_, standing)| !matches!(standing, Standing::Others(_)));
+        let mut book = self.book();
+        book.forgotten += 1;
+        let ours = std::mem::take(&mut book.by_branch)
+            .into_iter()
+            .filter(|(_, standing)| !matches!(standing, Standing::Others(_)));
         ours.map(|(branch, _)| branch).collect()
     }
 
     fn mine(&self, branch: &BranchId) -> Option<(Version, Ticks)> {
-        match self.book().get(branch) {
+        match self.book().by_branch.get(branch) {
             Some(Standing::Mine(version, until)) => Some((*version, *until)),
             Some(Standing::Asking(before)) => *before,
             Some(Standing::Others(_)) | None => None,
@@ -143,7 +167,26 @@ impl Leases {
         self.lasts / 2
     }
 
-    fn book(&self) -> MutexGuard<'_, BTreeMap<BranchId, Standing>> {
-        self.by_branch.lock().unwrap_or_else(PoisonError::into_inner)
+    fn book(&self) -> MutexGuard<'_, Book> {
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_asked_before_everything_was_forgotten_says_nothing_of_what_was_heard_since() {
+        let leases = Leases::new(Duration::from_secs(30));
+        let branch = BranchId::new("B0").unwrap();
+        let before = leases.asking(&branch);
+        assert_eq!(leases.forget(), [branch.clone()]);
+        leases.answered(&branch, before, Some(Taken::Mine(Version(1))));
+        assert!(!leases.may_push(&branch) && leases.is_to_be_asked(&branch));
+        let since = leases.asking(&branch);
+        leases.answered(&branch, since, Some(Taken::Mine(Version(5))));
+        assert_eq!(leases.held(&branch, Version(4)), Held::No, "what was done before is not all known");
+        assert_eq!(leases.held(&branch, Version(5)), Held::Yes);
     }
 }

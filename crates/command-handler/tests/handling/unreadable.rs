@@ -215,3 +215,21 @@ async fn r52_an_unreadable_commit_of_a_branch_leaves_in_force_what_it_said_befor
     );
     office.handlers.branch(&branch, &admit, &office.meta()).await.unwrap();
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_stepped_over_a_commit_in_a_log_that_was_restored_since_is_recorded_again() {
+    let office = Office::open().await;
+    let ticket = office.call().await;
+    let bad = office.spoil("ticket", &ticket.to_string());
+    let meta = office.meta();
+    let stepped = office.handlers.step_over(&bad.stream, &bad.step(), None, &meta).await.unwrap();
+    office.log.log.cut_after(bad.position);
+    let other = TicketId(office.meta().command_id.0);
+    office.others.register(other, request(), &office.meta()).await.unwrap();
+    assert!(office.log.log.head().await.unwrap() >= stepped.position, "it goes on otherwise");
+    // Nobody asked anything meanwhile; the next look finds out.
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    let again = office.handlers.step_over(&bad.stream, &bad.step(), None, &meta).await.unwrap();
+    assert!(again.position > stepped.position && again.revision == 3, "{again:?}");
+    office.others.ticket(ticket, &respond(), &office.meta()).await.unwrap();
+}

@@ -290,6 +290,8 @@ impl ChannelLoop {
             self.read_up_to = [None; 2];
         }
         if set_out_from.epoch != here.epoch {
+            // What it recorded is heard before anything goes: with a lease that was taken before, it need not be.
+            self.courier.leases.forget();
             return;
         }
         for (version, delivery) in returned.records {

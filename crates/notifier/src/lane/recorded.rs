@@ -10,11 +10,10 @@ use cuiban_deliveries::{
 use cuiban_domain::Instant;
 use cuiban_domain::ids::BranchId;
 use cuiban_vitals::in_one_line;
-use tokio::time::Instant as Ticks;
 
 use super::ChannelLoop;
 use crate::courier::Courier;
-use crate::leases::ticks;
+use crate::leases::Asked;
 use crate::ledger::{Change, Ledger, Standing};
 
 /// How often a channel's beginning is confirmed: a record that nobody confirms is forgotten with the retention.
@@ -26,7 +25,7 @@ const RECORDS_AT_ONCE: usize = 1_000;
 
 /// What came of asking the record of deliveries.
 pub(super) enum Answer {
-    Lease { branch: BranchId, asked: Ticks, taken: Option<Taken> },
+    Lease { branch: BranchId, asked: Asked, taken: Option<Taken> },
     Beginning,
 }
 
@@ -147,8 +146,8 @@ impl ChannelLoop {
             if !self.courier.leases.is_to_be_asked(&branch) {
                 continue;
             }
-            self.courier.leases.asking(&branch);
-            let (courier, asked) = (self.courier.clone(), ticks());
+            let asked = self.courier.leases.asking(&branch);
+            let courier = self.courier.clone();
             self.asking.spawn(async move {
                 let taken = lease(&courier, branch.clone()).take(&*courier.deliveries).await;
                 let taken = taken.inspect_err(|error| {

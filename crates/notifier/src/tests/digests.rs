@@ -90,6 +90,39 @@ async fn a_digest_that_fails_goes_out_again_under_the_same_id() {
 }
 
 #[tokio::test]
+async fn an_alert_that_was_tried_by_itself_goes_by_itself_and_not_in_a_digest_too() {
+    let world = World::new().await;
+    let channel = memory("desk");
+    channel.answer_always(Some(PushError::unavailable("away")));
+    let mut later = Vec::new();
+    for _ in 0..11 {
+        later.push(world.register(Urgency::Normal).await);
+    }
+    let first = world.breaches(1, LATE).await;
+    let notifier = world.start("outbox", vec![outlet(channel.clone())], config()).await;
+    until(&notifier, "desk", |status| status.failed_attempts > 0 && status.in_flight == 0).await;
+    notifier.stop().await;
+    let tried = channel.pushed().len();
+    for ticket in later {
+        world.expedite(ticket, ClockKind::Dispatch).await;
+    }
+    channel.answer_always(None);
+    world.clock.advance_by(Duration::from_secs(60));
+    let notifier = world.start("second", vec![outlet(channel.clone())], config()).await;
+    until(&notifier, "desk", |status| status.delivered == 12 && status.waiting == 0).await;
+    notifier.stop().await;
+    let told: Vec<_> = channel.pushed()[tried..].iter().map(|message| message.alerts.len()).collect();
+    assert_eq!(told, [1, 11], "the first by itself, the others together");
+    assert_eq!(channel.pushed()[tried].alerts, first);
+    // Whoever begins from the records alone finds nothing left to push.
+    let other = world.start("third", vec![outlet(channel.clone())], config()).await;
+    world.register(Urgency::Emergency).await;
+    until(&other, "desk", |status| status.delivered == 1 && status.waiting == 0).await;
+    assert_eq!(channel.pushed().len(), tried + 3);
+    other.stop().await;
+}
+
+#[tokio::test]
 async fn a_digest_that_was_in_flight_at_a_death_goes_out_again_as_it_was_although_more_has_come() {
     let world = World::new().await;
     let channel = memory("desk");
