@@ -7,9 +7,9 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use cuiban_event_log::Position;
-use cuiban_projector::{Incoming, Model, OpenClocks, RawRow, Store, StoreError, Tickets};
+use cuiban_projector::{Incoming, Model, OpenClocks, RawRow, Store, StoreConfig, StoreError, Tickets};
 
-use crate::feeding::{bench, decode, rows_after, small};
+use crate::feeding::{Bench, bench, decode, rows_after, small};
 use crate::history::{Draws, History};
 
 const HELD_DIR: &str = "CUIBAN_TEST_HELD_STORE";
@@ -248,7 +248,10 @@ fn damages() -> usize {
 async fn damaged_copies_never_answer_wrongly_and_come_back_equal() {
     let incoming = decode(&History::drawn(33, 1500).await.commits());
     let all = rows_up_to(&incoming, incoming.last().unwrap().recorded.position);
-    let bench = bench();
+    // Synced once, at the end: how often a busy machine syncs in between decides how much of the file is stale.
+    let dir = tempfile::tempdir().unwrap();
+    let config = StoreConfig { flush_every_ms: u64::from(u32::MAX), ..small() };
+    let bench = Bench { store: Store::open_with(dir.path().join("models"), config).unwrap(), dir };
     {
         let (tickets, clocks) = models(&bench.store);
         for batch in incoming.chunks(2) {
