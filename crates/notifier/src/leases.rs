@@ -181,7 +181,7 @@ mod tests {
         let leases = Leases::new(Duration::from_secs(30));
         let branch = BranchId::new("B0").unwrap();
         let before = leases.asking(&branch);
-        assert_eq!(leases.forget(), [branch.clone()]);
+        assert_eq!(leases.forget(), std::slice::from_ref(&branch));
         leases.answered(&branch, before, Some(Taken::Mine(Version(1))));
         assert!(!leases.may_push(&branch) && leases.is_to_be_asked(&branch));
         let since = leases.asking(&branch);
