@@ -26,6 +26,8 @@ pub(crate) struct Arrived {
     pub(crate) alerts: Vec<Uuid>,
     /// Whether it said that it may be there already.
     pub(crate) maybe_twice: bool,
+    /// When its notifier sent it; a slow receiver takes in what was sent later before it.
+    pub(crate) sent_at: Instant,
     pub(crate) at: Instant,
 }
 
@@ -111,6 +113,7 @@ impl Channel for Receiver {
     }
 
     async fn push(&self, message: &Message) -> Result<(), PushError> {
+        let sent_at = self.scene.now();
         if self.is_away() {
             return Err(PushError::unavailable("nobody answers"));
         }
@@ -120,7 +123,7 @@ impl Channel for Receiver {
         };
         tokio::time::sleep(delay).await;
         let (id, alerts, maybe_twice) = (message.id, message.alerts.clone(), message.maybe_twice);
-        let arrived = Arrived { id, alerts, maybe_twice, at: self.scene.now() };
+        let arrived = Arrived { id, alerts, maybe_twice, sent_at, at: self.scene.now() };
         self.scene.tell(|| format!("receiver  {}", arrived.id));
         self.state().arrived.push(arrived);
         match self.strikes(Fault::ReceiverUnheard) {

@@ -66,11 +66,14 @@ pub(super) fn compare(evidence: &Evidence<'_>, alerts: &[Alert], lost: &BTreeSet
     violations
 }
 
-/// What came again without saying that it may have been there already.
+/// What was sent again without saying that it may have been there already. The first that was sent cannot know of another,
+/// and a slow receiver takes it in last.
 fn twice(arrived: &[Arrived]) -> Vec<String> {
     let mut seen = BTreeSet::new();
     let mut violations = Vec::new();
-    for message in arrived {
+    let mut sent: Vec<&Arrived> = arrived.iter().collect();
+    sent.sort_by_key(|message| message.sent_at);
+    for message in sent {
         for alert in &message.alerts {
             if !seen.insert((*alert, message.id.withdrawn)) && !message.maybe_twice {
                 let (id, at) = (message.id, message.at);
@@ -155,7 +158,8 @@ mod tests {
 
     fn arrived(alert: u128, maybe_twice: bool) -> Arrived {
         let alert = Uuid::from_u128(alert);
-        Arrived { id: MessageId::of(alert), alerts: vec![alert], maybe_twice, at: Instant::UNIX_EPOCH }
+        let at = Instant::UNIX_EPOCH;
+        Arrived { id: MessageId::of(alert), alerts: vec![alert], maybe_twice, sent_at: at, at }
     }
 
     #[test]
@@ -170,5 +174,9 @@ mod tests {
     fn what_comes_again_has_to_say_so() {
         assert!(twice(&[arrived(1, false), arrived(2, false), arrived(1, true)]).is_empty());
         assert_eq!(twice(&[arrived(1, false), arrived(1, false)]).len(), 1);
+        let later = |message: Arrived| Arrived { sent_at: message.sent_at + MADE_UP_FOR_WITHIN, ..message };
+        assert!(twice(&[later(arrived(1, true)), arrived(1, false)]).is_empty(), "it was sent first");
+        assert_eq!(twice(&[arrived(1, true), later(arrived(1, false))]).len(), 1);
+        assert_eq!(twice(&[later(arrived(1, false)), arrived(1, false)]).len(), 1);
     }
 }
