@@ -114,7 +114,7 @@ async fn an_alert_that_was_tried_by_itself_goes_by_itself_and_not_in_a_digest_to
     let told: Vec<_> = channel.pushed()[tried..].iter().map(|message| message.alerts.len()).collect();
     assert_eq!(told, [1, 11], "the first by itself, the others together");
     assert_eq!(channel.pushed()[tried].alerts, first);
-    // Whoever begins from the records alone finds nothing left to push.
+    // A notifier that knows the records alone finds nothing left to push.
     let other = world.start("third", vec![outlet(channel.clone())], config()).await;
     world.register(Urgency::Emergency).await;
     until(&other, "desk", |status| status.delivered == 1 && status.waiting == 0).await;

@@ -3,6 +3,9 @@
 //! Marked as in flight first, under the condition that nobody else has touched it; then pushed, if the lease is still
 //! ours; then recorded. A crash in between pushes the same id again, counted as perhaps twice.
 
+mod digest;
+mod errand;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,14 +20,15 @@ use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use crate::alert::Alert;
-use crate::backlog::{Form, Parcel, Waiting};
+use crate::backlog::{Form, Waiting};
 use crate::channel::PushError;
 use crate::config::{Config, DeliveryConfig, Outlet};
 use crate::leases::Leases;
 use crate::ledger::{Known, Standing};
-use crate::message::{Manner, Message, digest_id};
-use crate::outbox::{KeptAlert, Lane, Outbox, Place};
+use crate::message::{Manner, Message};
+use crate::outbox::{KeptAlert, Lane, Outbox};
 use crate::wording;
+pub(crate) use errand::{Consignment, Errand, Returned};
 
 /// Serves one channel.
 #[derive(Clone)]
@@ -37,57 +41,6 @@ pub(crate) struct Courier {
     pub(crate) leases: Leases,
     /// This notifier, among all that serve the channel.
     pub(crate) holder: Uuid,
-}
-
-/// An alert on its way.
-#[derive(Clone, Debug)]
-pub(crate) struct Errand {
-    pub(crate) place: Place,
-    pub(crate) waiting: Waiting,
-    /// What the record said when it set out.
-    pub(crate) known: Option<Known>,
-    /// Whether the notice may have arrived that this one takes back.
-    pub(crate) notice_arrived: bool,
-    /// Whether it was waiting when the record of deliveries was lost, which knows nothing of it any more.
-    pub(crate) was_waiting: bool,
-}
-
-/// Alerts on their way together.
-#[derive(Clone, Debug)]
-pub(crate) struct Consignment {
-    pub(crate) errands: Vec<Errand>,
-    pub(crate) form: Form,
-    /// What the record said of a digest that was begun.
-    pub(crate) known: Option<Known>,
-    /// When the channel began: what is older is not pushed.
-    pub(crate) begins_at: Instant,
-}
-
-/// What became of them.
-#[derive(Debug, Default)]
-pub(crate) struct Returned {
-    /// All that was on the way.
-    pub(crate) errands: Vec<MessageId>,
-    /// Records that were put.
-    pub(crate) records: Vec<(Version, Delivery)>,
-    /// Alerts that are to be tried again, one by one.
-    pub(crate) again: Vec<(Place, Waiting)>,
-    /// A digest that is to be tried again as it is.
-    pub(crate) digest_again: Option<(Instant, Parcel)>,
-    /// Alerts of which somebody else has changed the record.
-    pub(crate) touched: Vec<MessageId>,
-    /// Until when the other side wants to be left alone.
-    pub(crate) throttled_until: Option<Instant>,
-    /// How the pushes ended, in order.
-    pub(crate) pushes: Vec<bool>,
-    /// How many alerts were taken, given up, perhaps pushed twice, never pushed, withdrawn before they were pushed.
-    pub(crate) delivered: u64,
-    pub(crate) given_up: u64,
-    pub(crate) maybe_twice: u64,
-    pub(crate) skipped: u64,
-    pub(crate) withdrawn: u64,
-    /// What was seen last when something failed.
-    pub(crate) failure: Option<(Instant, String)>,
 }
 
 /// What is to be done about an alert.
@@ -155,102 +108,6 @@ impl Courier {
             Ended::Failed { next_at, attempts } => {
                 let waiting = Waiting { attempts, due_at: next_at, next_at, ..errand.waiting };
                 returned.again.push((errand.place, waiting));
-            }
-        }
-    }
-
-    /// Settles what is not to be pushed, pushes what was begun by itself, and the rest together.
-    ///
-    /// No alert has a record of its own and goes in a digest too: who reads the records would not know which of them tells
-    /// how it stands.
-    async fn make_digest(&self, consignment: Consignment, returned: &mut Returned) {
-        let (mut begun, mut going, mut settling) = (Vec::new(), Vec::new(), Vec::new());
-        for errand in consignment.errands {
-            let Some(kept) = self.kept(&errand, returned) else { continue };
-            match self.verdict(&kept, &errand, consignment.begins_at) {
-                Verdict::Push if errand.known.is_some() => begun.push((errand, kept.alert)),
-                Verdict::Push => going.push((errand, kept.alert)),
-                Verdict::Settle(state) => settling.push((errand, kept.alert, state)),
-            }
-        }
-        self.settle_many(settling, returned).await;
-        for (errand, alert) in begun {
-            if returned.pushes.contains(&false) {
-                returned.again.push((errand.place, errand.waiting));
-            } else {
-                self.push_one(errand, &alert, returned).await;
-            }
-        }
-        if returned.pushes.contains(&false) {
-            let again = going.into_iter().map(|(errand, _)| (errand.place, errand.waiting));
-            return returned.again.extend(again);
-        }
-        // One that is left alone goes under its own id: whoever has it knows it again.
-        if let [(errand, alert)] = going.as_slice() {
-            return self.push_one(errand.clone(), alert, returned).await;
-        }
-        let (errands, alerts): (Vec<_>, Vec<_>) = going.into_iter().unzip();
-        self.push_digest(digest_id(&alerts), errands, &alerts, None, returned).await;
-    }
-
-    /// Pushes a digest that was begun, with the same alerts under the same id.
-    async fn repeat_digest(&self, message: MessageId, consignment: Consignment, returned: &mut Returned) {
-        let mut going = Vec::new();
-        for errand in consignment.errands {
-            let Some(kept) = self.kept(&errand, returned) else { continue };
-            going.push((errand, kept.alert));
-        }
-        let (errands, alerts): (Vec<_>, Vec<_>) = going.into_iter().unzip();
-        self.push_digest(message, errands, &alerts, consignment.known, returned).await;
-    }
-
-    async fn push_digest(
-        &self,
-        id: MessageId,
-        errands: Vec<Errand>,
-        alerts: &[Alert],
-        known: Option<Known>,
-        returned: &mut Returned,
-    ) {
-        let (Some(first), Some(last)) = (alerts.first(), alerts.last()) else { return };
-        let maybe_twice = known.as_ref().is_some_and(Known::may_have_arrived);
-        let manner = self.manner(first, maybe_twice);
-        let Some(message) = Message::digest(id, alerts, self.config.digest_listed_max, &manner) else {
-            return;
-        };
-        let expected = version_of(known.as_ref());
-        let before = match known.map(|known| known.standing) {
-            Some(Standing::Open(before)) => *before,
-            _ => self.fresh(id, last, alerts.iter().map(|alert| alert.id).collect()),
-        };
-        let delivery =
-            Delivery { branch: last.branch.clone(), issued_at: last.issued_at, number: None, ..before };
-        if let Some(state) = self.too_old(&delivery, self.now()) {
-            return self.put_settled(Delivery { state, ..delivery }, expected, returned).await;
-        }
-        let alerts =
-            |errands: Vec<Errand>| errands.into_iter().map(|errand| (errand.place, errand.waiting)).collect();
-        let parcel = |errands| Parcel { alerts: alerts(errands), form: Form::Digest(Some(id)) };
-        let was_begun = expected.is_some();
-        match self.carry(delivery, expected, message, returned).await {
-            Ended::Taken => {}
-            Ended::Touched => {
-                returned.touched.extend(errands.iter().map(|errand| errand.waiting.message));
-                returned.touched.push(id);
-            }
-            Ended::NotBegun if was_begun => {
-                returned.digest_again = Some((self.now() + self.delivery().delay_after(1), parcel(errands)));
-            }
-            Ended::NotBegun => {
-                let again = errands.into_iter().map(|errand| (errand.place, self.put_off(errand.waiting)));
-                returned.again.extend(again);
-            }
-            Ended::Failed { next_at, attempts } => {
-                let mut parcel = parcel(errands);
-                for (_, waiting) in &mut parcel.alerts {
-                    (waiting.attempts, waiting.due_at) = (attempts, next_at);
-                }
-                returned.digest_again = Some((next_at, parcel));
             }
         }
     }
@@ -577,17 +434,6 @@ impl Courier {
 
     pub(crate) fn now(&self) -> Instant {
         self.handlers.clock().now()
-    }
-}
-
-impl Returned {
-    fn absorb(&mut self, other: Self) {
-        self.records.extend(other.records);
-        self.again.extend(other.again);
-        self.touched.extend(other.touched);
-        self.given_up += other.given_up;
-        self.skipped += other.skipped;
-        self.withdrawn += other.withdrawn;
     }
 }
 
