@@ -83,12 +83,15 @@ fn r3_blocks_of_numbers_never_share_one() {
 }
 
 #[test]
-fn r3_folding_numbers_that_nobody_ever_took_cannot_fail() {
-    let mut numbering = Numbering::default();
-    for (first, count) in [(0, 0), (1, u64::MAX), (u64::MAX, u64::MAX), (u64::MAX, 0)] {
+fn r3_folding_numbers_that_nobody_ever_took_keeps_what_was_given_out() {
+    for (first, count, last) in
+        [(0, 0, 7), (1, u64::MAX, u64::MAX), (u64::MAX, u64::MAX, u64::MAX), (u64::MAX, 0, u64::MAX)]
+    {
+        let mut numbering = Numbering { last: 7 };
         let event = NumberingEvent::NumbersReserved { first, count };
         let now = instant("03-04 09:00");
         numbering.evolve(&event, Happened { occurred_at: now, recorded_at: now });
+        assert_eq!(numbering.last, last, "{first}, {count}");
     }
 }
 
